@@ -1,0 +1,32 @@
+"""weft average."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    average = argparse.ArgumentParser(
+        prog="weft average",
+        description="Average checkpoints of a run into a new model folder; the run stays as it is.",
+        epilog="weft average runs/pairs --best 5",
+    )
+    average.add_argument("run", metavar="RUN")
+    which = average.add_mutually_exclusive_group(required=True)
+    which.add_argument("--best", type=int, metavar="N", help="the N best on the development set")
+    which.add_argument("--last", type=int, metavar="N", help="the N last")
+    average.add_argument("--out", metavar="FOLDER", help="the new model's folder (default: RUN-best5, RUN-last5)")
+    return average
+
+
+def run(options: argparse.Namespace) -> int:
+    from weft.training.average import average
+
+    kind, count = ("best", options.best) if options.best is not None else ("last", options.last)
+    folder = Path(options.run)
+    out = Path(options.out) if options.out else folder.with_name(f"{folder.name}-{kind}{count}")
+    chosen = average(folder, kind, count, out)
+    steps = ", ".join(f"{one.step:,}" for one in chosen)
+    print(f"{out}: the average of steps {steps}. See if it is better: weft evaluate {out}")
+    return 0

@@ -1,0 +1,68 @@
+"""weft VERB ...: finds the verb, and turns a WeftError into one message and its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from weft.errors import WeftError, nearest
+
+VERBS = {
+    "train": "train from a file of pairs or a recipe, or go on with a run",
+    "predict": "lines in, lines out",
+    "evaluate": "score a model on pairs it has not seen",
+    "look": "pictures: attention, curves",
+    "average": "average checkpoints of a run into a new model",
+    "serve": "answer over HTTP",
+    "recipe": "check a recipe, or print its JSON Schema",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="weft",
+        description="Train, look inside, evaluate, ship and serve sequence-to-sequence models from paired data.",
+        epilog="weft VERB --help says more about one. Start with: weft train pairs.tsv",
+    )
+    top.add_argument("--version", action="store_true", help="print the version")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB")
+    for verb, help_line in VERBS.items():
+        verbs.add_parser(verb, help=help_line, add_help=False)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one verb; exits with 0, with 2 for bad input, with 130 where it was interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.exit(run(given))
+    except WeftError as error:
+        print(f"weft: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("weft: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def run(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help"):
+        parser().print_help()
+        return 0
+    if given[0] == "--version":
+        from weft import __version__
+
+        print(f"weft {__version__}")
+        return 0
+    verb, *rest = given
+    if verb not in VERBS:
+        raise WeftError(f"there is no verb '{verb}'{nearest(verb, VERBS)} (verbs: {', '.join(VERBS)})")
+    module = import_module(f"weft.cli.{verb}")
+    options = module.parser().parse_args(rest)
+    code: int = module.run(options)
+    return code

@@ -1,0 +1,115 @@
+"""Padded tensors with their lengths, and the seeded order in which a corpus is cut into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Rows = NDArray[np.int64]
+Lengths = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Sequences of different lengths in one tensor; what lies beyond a length means nothing."""
+
+    data: Tensor  # (B,T) ids | (B,T,F) values
+    lengths: Tensor  # (B,)
+
+    def mask(self) -> Tensor:
+        """(B,T) True = a real position."""
+        positions = torch.arange(self.data.size(1), device=self.data.device)
+        return positions < self.lengths[:, None]
+
+    def to(self, device: torch.device) -> Padded:
+        return Padded(self.data.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True))
+
+    def __len__(self) -> int:
+        return self.data.size(0)
+
+
+def pad(sequences: Sequence[Sequence[int] | NDArray[np.int32]], first: int | None = None, last: int | None = None) -> Padded:
+    """Ids side by side, (B,T), optionally with one id put before and one after each sequence."""
+    before, after = int(first is not None), int(last is not None)
+    lengths = np.fromiter((len(ids) + before + after for ids in sequences), np.int64, len(sequences))
+    data = np.zeros((len(sequences), int(lengths.max(initial=0))), np.int64)
+    if first is not None:
+        data[:, 0] = first
+    for row, ids in enumerate(sequences):
+        data[row, before : before + len(ids)] = ids
+    if last is not None:
+        data[np.arange(len(sequences)), lengths - 1] = last
+    return Padded(torch.from_numpy(data), torch.from_numpy(lengths))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sources with their end token, and targets as the decoder sees them (`fed`) and should answer (`gold`)."""
+
+    source: Padded  # (B,S) source ids </s>
+    fed: Padded  # (B,T) <s> target ids
+    gold: Padded  # (B,T) target ids </s>
+    rows: Rows  # (B,) places in the corpus
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(self.source.to(device), self.fed.to(device), self.gold.to(device), self.rows)
+
+    def parts(self, count: int) -> list[Batch]:
+        """The same pairs in at most `count` micro-batches, each padded no further than it needs."""
+        return [self.part(rows) for rows in np.array_split(np.arange(len(self.rows)), count) if len(rows)]
+
+    def part(self, rows: Rows) -> Batch:
+        index = torch.from_numpy(rows)
+        sides = []
+        for side in (self.source, self.fed, self.gold):
+            lengths = side.lengths[index]
+            sides.append(Padded(side.data[index, : int(lengths.max())], lengths))
+        return Batch(*sides, rows=self.rows[rows])
+
+
+class Order:
+    """Batches of at most `tokens` padded positions of the longer side: seeded, other in each epoch.
+
+    Pairs of like lengths go together, so little is padding; where a batch starts, which of the pairs of equal
+    length it takes, and the order of batches are drawn anew for each epoch from the seed and the epoch alone,
+    so that any point of any epoch can be found again.
+    """
+
+    def __init__(self, source_lengths: Lengths, target_lengths: Lengths, tokens: int, seed: int) -> None:
+        self.source_lengths = source_lengths
+        self.target_lengths = target_lengths
+        self.tokens = tokens
+        self.seed = seed
+
+    def epoch(self, number: int) -> list[Rows]:
+        """The batches of one epoch, each as its rows of the corpus."""
+        random = np.random.default_rng((self.seed, number))
+        draw = random.permutation(len(self.source_lengths))
+        rows = draw[np.lexsort((self.source_lengths[draw], self.target_lengths[draw]))]
+        batches = list(self.cut(rows, random.uniform(0.3, 1.0)))
+        return [batches[i] for i in random.permutation(len(batches))]
+
+    def cut(self, rows: Rows, first_part: float) -> Iterator[Rows]:
+        """Runs of `rows` that fit the budget, the first of them only `first_part` as large as it could be."""
+        sizes = np.maximum(self.source_lengths[rows], self.target_lengths[rows]) + 1
+        start, part = 0, first_part
+        while start < len(rows):
+            reach = max(1, int(self.tokens * part) // int(sizes[start]))
+            widest = np.maximum.accumulate(sizes[start : start + reach])
+            fits = widest * np.arange(1, len(widest) + 1) <= self.tokens * part
+            count = max(1, int(fits.sum()))
+            yield rows[start : start + count]
+            start, part = start + count, 1.0
+
+    def largest(self) -> Rows:
+        """The batch that holds the longest pair and needs the most memory."""
+        rows = np.arange(len(self.source_lengths))
+        sizes = self.source_lengths.astype(np.int64) + self.target_lengths
+        longest = rows[np.argsort(sizes, kind="stable")[::-1]]
+        widest = int(max(self.source_lengths[longest[0]], self.target_lengths[longest[0]])) + 1
+        return longest[: max(1, self.tokens // widest)]

@@ -1,0 +1,117 @@
+"""Where prepared data is kept, under which name, and the copies of what can be read only once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from hashlib import blake2b, file_digest
+from pathlib import Path
+
+import sentencepiece
+
+from weft.data.read import CHUNK, STDIN, names, opened, reading
+from weft.data.vocabulary import Vocabulary
+from weft.errors import WeftError
+from weft.files import replaced
+from weft.recipe import Files, Parallel, Recipe
+
+FORMAT = 1  # of what is kept; a change here makes all anew
+DAY = 24 * 3600.0  # seconds
+
+
+def cache_folder() -> Path:
+    """$WEFT_CACHE, or $XDG_CACHE_HOME/weft, or ~/.cache/weft."""
+    if chosen := os.environ.get("WEFT_CACHE"):
+        return Path(chosen)
+    above = os.environ.get("XDG_CACHE_HOME")
+    return (Path(above) if above else Path.home() / ".cache") / "weft"
+
+
+def key(recipe: Recipe, vocabularies: tuple[Vocabulary, Vocabulary] | None) -> str:
+    """The same for the same contents of the files of `data.train` and `data.dev` and the same settings of theirs."""
+    data = recipe.data
+    settings = {
+        "format": FORMAT,
+        "sentencepiece": sentencepiece.__version__,
+        "data": data.model_dump(mode="json", include={"columns", "max_length", "duplicates"}),
+        "dev_fraction": data.dev_fraction if data.dev is None else None,
+        "shared": recipe.vocabulary.shared,
+        "vocabulary": (
+            recipe.vocabulary.model_dump(mode="json")
+            if vocabularies is None
+            else [blake2b(vocabulary.model_bytes).hexdigest() for vocabulary in vocabularies]
+        ),
+        "train": list(contents(data.train)),
+        "dev": None if data.dev is None else list(contents(data.dev)),
+    }
+    return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def contents(files: Files) -> Iterator[list[str]]:
+    """Of each file its role, its suffixes (which tell the format) and the hash of its bytes."""
+    role = "parallel" if isinstance(files, Parallel) else "pairs"
+    for name in names(files):
+        with reading(name), open(name, "rb") as file:
+            yield [role, *Path(name).suffixes[-2:], file_digest(file, "blake2b").hexdigest()]
+
+
+def spool(recipe: Recipe) -> Recipe:
+    """The recipe with a copy in the cache, named by its content, for standard input and for each pipe in its data.
+
+    Raises WeftError where standard input stands in more than one place.
+    """
+    places = {"train": recipe.data.train, **({} if recipe.data.dev is None else {"dev": recipe.data.dev})}
+    given = [name for files in places.values() for name in names(files)]
+    if given.count(STDIN) > 1:
+        raise WeftError(
+            f"data: standard input ('{STDIN}') can be read only once; it stands in {given.count(STDIN)} places"
+        )
+    if not any(map(once_only, given)):
+        return recipe
+    copies = {part: copied(files) for part, files in places.items()}
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=copies)})
+
+
+def copied(files: Files) -> Files:
+    if isinstance(files, Parallel):
+        source, target = ([copy_of(name, False) for name in names(side)] for side in (files.source, files.target))
+        return Parallel(source=source, target=target)
+    return [copy_of(name, True) for name in names(files)]
+
+
+def once_only(name: str) -> bool:
+    path = Path(name)
+    return name == STDIN or path.is_fifo() or path.is_char_device()
+
+
+def copy_of(name: str, of_pairs: bool) -> str:
+    """The file itself, or, of what can be read only once, a copy whose suffix tells the format."""
+    if not once_only(name):
+        return name
+    folder = cache_folder() / "input"
+    folder.mkdir(parents=True, exist_ok=True)
+    arrived = folder / f"arrived.{os.getpid()}"
+    digest, first = blake2b(digest_size=16), b""
+    with replaced(arrived) as beside, open(beside, "wb") as copy, opened(name) as stream:
+        while chunk := stream.read1(CHUNK):
+            first = first or chunk[:1]
+            digest.update(chunk)
+            copy.write(chunk)
+    suffix = (".jsonl" if first == b"{" else ".tsv") if of_pairs else ".txt"
+    kept = folder / f"{digest.hexdigest()}{suffix}"
+    arrived.replace(kept)
+    return str(kept)
+
+
+def remove_abandoned(cache: Path) -> None:
+    """Remove what killed processes left unfinished, once nothing has been written to it for a day."""
+    for folder in cache.glob(".*.part"):
+        try:
+            newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+        except FileNotFoundError:  # finished or removed by its own process meanwhile
+            continue
+        if time.time() - newest > DAY:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,402 @@
+"""From files to pairs of strings: parallel text, TSV, CSV, JSONL, Parquet; errors name the file and the line.
+
+A line ends at `\\n` and nowhere else; a `\\r` directly before it belongs to the end. All other characters that
+Unicode or Python would break a line at (U+2028, U+0085, form feed, ...) are part of the text.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from glob import glob
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from weft.errors import WeftError, nearest
+from weft.recipe import Columns, Files, Parallel
+
+Pair = tuple[str, str]
+Row = tuple[int, list[str]]  # line number from 1, cells
+PairReader = Callable[[str, Iterator[str], Columns], Iterator[Pair]]
+
+STDIN = "-"
+CHUNK = 1 << 20  # bytes
+COMPRESSED = (".gz", ".zst", ".xz")
+FORMATS = "parallel text, .tsv, .csv, .jsonl (each also .gz, .zst, .xz) and .parquet"
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+HEADERS = {
+    ("source", "target"),
+    ("src", "tgt"),
+    ("src", "trg"),
+    ("input", "output"),
+    ("word", "pronunciation"),
+    ("word", "phonemes"),
+}
+
+
+class Stream(Protocol):
+    def read1(self, size: int, /) -> bytes: ...
+
+
+def read_pairs(files: Files, columns: Columns) -> Iterator[Pair]:
+    """Pairs (source, target) in the order of the files, read as they are asked for.
+
+    Of parallel lists, the first source file goes with the first target file, and so on. Where columns are numbers
+    and the first row reads like a header (`source target`, `src tgt`, `word phonemes`, ...), it is skipped. An
+    empty row gives a pair of empty strings. Raises WeftError for whatever cannot be read as pairs of lines.
+    """
+    if isinstance(files, Parallel):
+        sources, targets = expanded(files.source), expanded(files.target)
+        if len(sources) != len(targets):
+            raise WeftError(
+                f"{count(sources, 'source file')} but {count(targets, 'target file')}: "
+                f"they belong together one by one: {', '.join(sources)} | {', '.join(targets)}"
+            )
+        for source, target in zip(sources, targets, strict=True):
+            yield from side_by_side(source, target)
+    else:
+        for name in expanded(files):
+            yield from pairs_of(name, columns)
+
+
+def read_lines(path: str) -> Iterator[str]:
+    """The lines of a UTF-8 file, compressed or not, or of standard input (`-`), without their ends.
+
+    Lines come as soon as they arrive. A byte order mark at the start is dropped. Raises WeftError, with the file,
+    the line, and the byte's place in the (decompressed) file, for anything that is not UTF-8 text.
+    """
+    with opened(path) as stream:
+        number, position = 1, 0
+        held: list[bytes] = []
+        while chunk := stream.read1(CHUNK):
+            if b"\0" in chunk:
+                raise binary(path, b"".join([*held, chunk]), number, position)
+            cut = chunk.rfind(b"\n") + 1
+            if not cut:
+                held.append(chunk)
+                continue
+            block = b"".join([*held, chunk[:cut]])
+            held = [chunk[cut:]]
+            lines = decoded(path, block, number, position).replace("\r\n", "\n").split("\n")
+            lines.pop()
+            yield from lines
+            number, position = number + len(lines), position + len(block)
+        if rest := decoded(path, b"".join(held), number, position):
+            yield rest
+
+
+def data_files(files: Files) -> list[Path]:
+    """The files that `files` stands for, globs replaced by what they match in sorted order; without `-`."""
+    return [Path(name) for name in names(files) if name != STDIN]
+
+
+def names(files: Files) -> list[str]:
+    """What `data_files` gives, as strings and with `-`; of parallel files all sources, then all targets."""
+    if isinstance(files, Parallel):
+        return expanded(files.source) + expanded(files.target)
+    return expanded(files)
+
+
+def expanded(given: str | list[str]) -> list[str]:
+    patterns = [given] if isinstance(given, str) else given
+    if not patterns:
+        raise WeftError("the list of data files is empty")
+    found: list[str] = []
+    for pattern in patterns:
+        if pattern == STDIN or not set(pattern) & set("*?[") or Path(pattern).exists():
+            found.append(pattern)
+            continue
+        matches = sorted(name for name in glob(pattern, recursive=True) if Path(name).is_file())  # noqa: PTH207
+        if not matches:
+            raise WeftError(f"{pattern}: no file matches")
+        found.extend(matches)
+    return found
+
+
+@contextmanager
+def opened(name: str) -> Iterator[Stream]:
+    """A file's bytes, decompressed, or those of standard input."""
+    if name == STDIN:
+        yield cast(Stream, sys.stdin.buffer)
+        return
+    with reading(name), decompressed(Path(name)) as stream:
+        yield stream
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """A failure to read the file in here is a WeftError that names it."""
+    path = Path(name)
+    if path.is_dir():
+        raise WeftError(f"{name}: is a folder; expected a file, or a glob such as {path / '*.tsv'}")
+    try:
+        yield
+    except FileNotFoundError:
+        raise missing(path) from None
+    except (EOFError, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise WeftError(f"{name}: cannot be read: {error.strerror}") from None
+        raise WeftError(f"{name}: damaged or cut off: {error}") from None
+
+
+def decompressed(path: Path) -> AbstractContextManager[Stream]:
+    match path.suffix:
+        case ".gz":
+            import gzip
+
+            return gzip.open(path, "rb")
+        case ".xz":
+            return xz(path)
+        case ".zst":
+            import pyarrow
+
+            return cast(AbstractContextManager[Stream], pyarrow.input_stream(str(path), compression="zstd"))
+    return open(path, "rb")
+
+
+@contextmanager
+def xz(path: Path) -> Iterator[Stream]:
+    import lzma
+
+    try:
+        with lzma.open(path, "rb") as stream:
+            yield stream
+    except lzma.LZMAError as error:
+        raise EOFError(error) from None
+
+
+def missing(path: Path) -> WeftError:
+    folder = path.parent
+    if not folder.is_dir():
+        return WeftError(f"{path}: no such file: there is no folder {folder}")
+    return WeftError(f"{path}: no such file{nearest(path.name, (other.name for other in folder.iterdir()))}")
+
+
+def decoded(name: str, block: bytes, number: int, position: int) -> str:
+    """Whole lines as text; `number` and `position` are the line and the byte of the file that they start at."""
+    mark = len(codecs.BOM_UTF8) if position == 0 and block.startswith(codecs.BOM_UTF8) else 0
+    try:
+        return block[mark:].decode()
+    except UnicodeDecodeError as error:
+        if position == 0 and block.startswith(UTF16):
+            raise binary(name, block, number, position) from None
+        bad = mark + error.start
+        line = number + block.count(b"\n", 0, bad)
+        raise WeftError(
+            f"{name}:{line}: not UTF-8: byte 0x{block[bad]:02x} at offset {position + bad} of the file "
+            f"({error.reason}); if the text is in another encoding, such as Latin-1 or Windows-1252, "
+            f"convert it first: iconv -f WINDOWS-1252 -t UTF-8"
+        ) from None
+
+
+def binary(name: str, block: bytes, number: int, position: int) -> WeftError:
+    if position == 0 and block.startswith(UTF16):
+        return WeftError(f"{name}: is UTF-16; expected UTF-8: convert it first: iconv -f UTF-16 -t UTF-8")
+    at = block.find(b"\0")
+    line = number + block.count(b"\n", 0, at)
+    return WeftError(f"{name}:{line}: looks like a binary file: zero byte at offset {position + at}; expected text")
+
+
+def side_by_side(source: str, target: str) -> Iterator[Pair]:
+    """Line n of one file with line n of the other; WeftError where one of them ends before the other."""
+    left, right = read_lines(source), read_lines(target)
+    number = 0
+    for one, other in zip_longest(left, right):
+        if one is None or other is None:
+            break
+        number += 1
+        yield one, other
+    else:
+        return
+    ended, longer = (source, target) if one is None else (target, source)
+    more = number + 1 + sum(1 for _ in (right if one is None else left))
+    raise WeftError(
+        f"{ended} has {count(number, 'line')}, {longer} has {count(more, 'line')}: "
+        f"line {number + 1} of {longer} has no counterpart"
+    )
+
+
+def pairs_of(name: str, columns: Columns) -> Iterator[Pair]:
+    """The pairs of one file, by the format that its name, or without a known suffix its first line, tells."""
+    path = Path(name)
+    packed = path.suffix in COMPRESSED
+    suffix = Path(path.stem).suffix if packed else path.suffix
+    if suffix == ".parquet":
+        if packed:
+            raise WeftError(f"{name}: compressed Parquet is not read; supported are {FORMATS}")
+        yield from parquet_pairs(name, columns)
+        return
+    lines = read_lines(name)
+    reader = READERS.get(suffix)
+    if reader is None:
+        first = next(lines, None)
+        if first is None:
+            return
+        lines = chain([first], lines)
+        if name == STDIN:
+            reader = jsonl_pairs if first.startswith("{") else tsv_pairs
+        elif "\t" in first:
+            reader = tsv_pairs
+        else:
+            raise WeftError(
+                f"{name}: not known to hold pairs: its first line has no tab; supported are {FORMATS} "
+                f"(parallel text is given as {{source: FILE, target: FILE}})"
+            )
+    yield from reader(name, lines, columns)
+
+
+def tsv_pairs(name: str, lines: Iterator[str], columns: Columns) -> Iterator[Pair]:
+    """Cells end at a tab; quotes are ordinary characters."""
+    return pairs_of_rows(name, ((number, line.split("\t")) for number, line in enumerate(lines, 1)), columns)
+
+
+def csv_pairs(name: str, lines: Iterator[str], columns: Columns) -> Iterator[Pair]:
+    """RFC 4180. A cell of a pair that holds a line break is refused, since each side is one line."""
+    return pairs_of_rows(name, csv_rows(name, lines), columns)
+
+
+def csv_rows(name: str, lines: Iterator[str]) -> Iterator[Row]:
+    reader = csv.reader((line + "\n" for line in lines), strict=True)
+    while True:
+        number = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise WeftError(f"{name}:{number}: not CSV: {error}") from None
+        if row is None:
+            return
+        yield number, row
+
+
+def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[Pair]:
+    first = next(rows, None)
+    if first is None:
+        return
+    header = first[1]
+    source, target = (place_of(column, header, name) for column in (columns.source, columns.target))
+    expected = max(source, target) + 1
+    named = isinstance(columns.source, str) or isinstance(columns.target, str)
+    if not named and not (len(header) >= expected and (header[source].lower(), header[target].lower()) in HEADERS):
+        rows = chain([first], rows)
+    for number, row in rows:
+        if len(row) < expected:
+            if row and row != [""]:
+                raise WeftError(f"{name}:{number}: {count(row, 'column')} found, {expected} expected")
+            yield "", ""
+            continue
+        pair = row[source], row[target]
+        if "\n" in pair[0] or "\n" in pair[1]:
+            raise WeftError(f"{name}:{number}: a quoted cell holds a line break; each side of a pair is one line")
+        yield pair
+
+
+def place_of(column: str | int, header: list[str], name: str) -> int:
+    """The place from 0 of a column given by its name or its number from 1."""
+    if isinstance(column, int):
+        if column < 1:
+            raise WeftError(f"data.columns: there is no column {column}; columns are numbered from 1")
+        return column - 1
+    if column not in header:
+        there = ", ".join(repr(other) for other in header)
+        raise WeftError(f"{name}:1: no column '{column}'; the columns are {there}{nearest(column, header)}")
+    return header.index(column)
+
+
+def jsonl_pairs(name: str, lines: Iterator[str], columns: Columns) -> Iterator[Pair]:
+    """One JSON object a line.
+
+    Numbered columns are the keys of the first object that have strings, `source` and `target` first.
+    """
+    keys: tuple[str, str] | None = None
+    for number, line in enumerate(lines, 1):
+        if not line:
+            yield "", ""
+            continue
+        place = f"{name}:{number}"
+        try:
+            item = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise WeftError(f"{place}: not JSON: {error.msg} at column {error.colno}") from None
+        except RecursionError:
+            raise WeftError(f"{place}: JSON nested too deeply") from None
+        if not isinstance(item, dict):
+            raise WeftError(
+                f"{place}: {short(item)} is no JSON object; expected such as {{'source': ..., 'target': ...}}"
+            )
+        if keys is None:
+            keys = key_of(columns.source, item, place), key_of(columns.target, item, place)
+        if lacking := [key for key in keys if key not in item]:
+            there = ", ".join(item) or "none"
+            raise WeftError(f"{place}: no key '{lacking[0]}'; the keys are {there}{nearest(lacking[0], item)}")
+        yield checked(item[keys[0]], keys[0], place), checked(item[keys[1]], keys[1], place)
+
+
+def key_of(column: str | int, item: dict[str, Any], place: str) -> str:
+    if isinstance(column, str):
+        return column
+    keys = [key for key, value in item.items() if isinstance(value, str)]
+    if "source" in keys and "target" in keys:
+        keys = ["source", "target", *(key for key in keys if key not in ("source", "target"))]
+    if not 1 <= column <= len(keys):
+        raise WeftError(f"{place}: no key {column} with a string: {count(keys, 'such key')} found")
+    return keys[column - 1]
+
+
+def parquet_pairs(name: str, columns: Columns) -> Iterator[Pair]:
+    """Columns by name or number, one batch of rows in memory at a time; places are counted in rows."""
+    import pyarrow
+    import pyarrow.parquet
+
+    with reading(name):
+        try:
+            file = pyarrow.parquet.ParquetFile(name, memory_map=True)
+            header = list(file.schema_arrow.names)
+            keys = []
+            for column in (columns.source, columns.target):
+                place = place_of(column, header, name)
+                if place >= len(header):
+                    raise WeftError(f"{name}: {count(header, 'column')} found, {place + 1} expected")
+                keys.append(header[place])
+            row = 0
+            for batch in file.iter_batches(columns=list(dict.fromkeys(keys))):
+                for source, target in zip(*(batch.column(key).to_pylist() for key in keys), strict=True):
+                    row += 1
+                    place_in_file = f"{name}: row {row}"
+                    yield checked(source, keys[0], place_in_file), checked(target, keys[1], place_in_file)
+        except pyarrow.ArrowInvalid as error:
+            raise WeftError(f"{name}: not a Parquet file, or damaged: {error}") from None
+
+
+def checked(value: object, key: str, place: str) -> str:
+    """A value of JSON or Parquet as one line of text."""
+    if not isinstance(value, str):
+        raise WeftError(f"{place}: '{key}' is {short(value)}; expected a string")
+    if "\n" in value:
+        raise WeftError(f"{place}: '{key}' holds a line break: {short(value)}; each side of a pair is one line")
+    if "\0" in value:
+        raise WeftError(f"{place}: '{key}' holds a zero character: {short(value)}; expected text")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise WeftError(f"{place}: '{key}' holds half a character, U+{ord(value[error.start]):04X}") from None
+    return value
+
+
+def short(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def count(things: int | list[str], noun: str) -> str:
+    number = things if isinstance(things, int) else len(things)
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+READERS: dict[str, PairReader] = {".tsv": tsv_pairs, ".csv": csv_pairs, ".jsonl": jsonl_pairs}

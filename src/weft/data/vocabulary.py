@@ -1,0 +1,185 @@
+"""SentencePiece pieces <-> ids.
+
+Text comes back as it went in, with two exceptions that `round_trip` finds: the character U+2581, which
+SentencePiece writes spaces as, comes back as a space; and words or characters that the vocabulary does not have
+are lost where there is no byte fallback.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Iterable
+from pathlib import Path
+from unicodedata import normalize
+
+import sentencepiece
+
+import weft.recipe
+from weft.errors import WeftError
+from weft.files import replaced
+
+SAMPLE = 2_000_000  # lines to learn from
+LONGEST = 16_000  # characters of a line to learn from
+SEED = 1
+THREADS = 4  # of the trainer, the same on every machine, because sums of floats depend on it
+SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
+BYTES = 256
+SPACE = "\u2581"
+RESERVED = "\u2585"  # SentencePiece's trainer skips lines that hold it
+TYPES = {"word": "word", "character": "char", "bpe": "bpe", "unigram": "unigram"}
+
+
+class Vocabulary:
+    """Pieces of one side, learnt from its text: `learn`, or `load` what was learnt."""
+
+    pad = 0
+    unk = 1
+    bos = 2
+    eos = 3
+
+    def __init__(self, model_bytes: bytes) -> None:
+        self.model_bytes = model_bytes
+        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model_bytes)
+
+    @classmethod
+    def learn(
+        cls, lines: Iterable[str], settings: weft.recipe.Vocabulary, normalization: str, path: Path
+    ) -> Vocabulary:
+        """Learn at most `settings.size` pieces, fewer where the text has fewer, and write them to `path` (.model).
+
+        `word` splits at spaces and leaves rarer words unknown; the other kinds have every character of all lines.
+        `byte_fallback` concerns bpe and unigram; SentencePiece has none for words and characters. Of more than two
+        million lines a fixed random sample is learnt from, of very long lines the first 16,000 characters. Equal
+        lines give equal pieces. Raises WeftError where there is no text, or where `size` cannot hold all characters.
+        """
+        sample, characters = sampled(lines)
+        if not sample:
+            raise WeftError(f"vocabulary.{path.stem}: there is no text to make a vocabulary from")
+        if normalization == "nfkc":
+            characters = {part for character in characters for part in normalize("NFKC", character)} - {" "}
+        with_bytes = settings.byte_fallback and settings.kind in ("bpe", "unigram")
+        if settings.kind != "word":
+            smallest = len(SPECIAL) + BYTES * with_bytes + len(characters | {SPACE})
+            if settings.size < smallest:
+                raise WeftError(
+                    f"vocabulary.{path.stem}: size {settings.size} is too small for kind {settings.kind}: the text has "
+                    f"{len(characters)} different characters; the smallest possible is {smallest}"
+                    + (f", or {smallest - BYTES} with byte_fallback: false" if with_bytes else "")
+                )
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(sample),
+                model_writer=model,
+                model_type=TYPES[settings.kind],
+                vocab_size=settings.size,
+                hard_vocab_limit=False,
+                byte_fallback=with_bytes,
+                normalization_rule_name=normalization,
+                remove_extra_whitespaces=False,
+                add_dummy_prefix=settings.kind != "character",
+                character_coverage=1.0,
+                required_chars="" if settings.kind == "word" else "".join(sorted(characters - {SPACE, RESERVED})),
+                user_defined_symbols=[RESERVED] if RESERVED in characters and settings.kind != "word" else [],
+                max_sentence_length=8 * LONGEST,
+                num_threads=THREADS,
+                pad_id=cls.pad,
+                unk_id=cls.unk,
+                bos_id=cls.bos,
+                eos_id=cls.eos,
+                pad_piece=SPECIAL[0],
+                unk_piece=SPECIAL[1],
+                bos_piece=SPECIAL[2],
+                eos_piece=SPECIAL[3],
+                minloglevel=4,
+            )
+        except RuntimeError as error:
+            raise WeftError(f"vocabulary.{path.stem}: SentencePiece cannot learn from this text: {error}") from None
+        vocabulary = cls(model.getvalue())
+        vocabulary.save(path)
+        return vocabulary
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """What `learn` or `save` wrote; WeftError where it is missing, damaged, or not made by weft."""
+        try:
+            vocabulary = cls(path.read_bytes())
+        except FileNotFoundError:
+            raise WeftError(f"{path}: no such vocabulary") from None
+        except OSError as error:
+            raise WeftError(f"{path}: cannot be read: {error.strerror}") from None
+        except RuntimeError:
+            raise WeftError(f"{path}: damaged, or not a SentencePiece model") from None
+        if vocabulary.size < len(SPECIAL):
+            raise WeftError(f"{path}: damaged: it holds {vocabulary.size} pieces")
+        first = vocabulary.pieces(range(len(SPECIAL)))
+        if first != SPECIAL:
+            raise WeftError(f"{path}: starts with the pieces {' '.join(first)}; expected {' '.join(SPECIAL)}")
+        return vocabulary
+
+    def save(self, path: Path) -> None:
+        """Write the SentencePiece model in one step in the place of what was there."""
+        with replaced(path) as beside:
+            beside.write_bytes(self.model_bytes)
+
+    @property
+    def size(self) -> int:
+        return int(self._processor.get_piece_size())
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of one line, without `bos` and `eos`."""
+        ids: list[int] = self._processor.encode(text)
+        return ids
+
+    def encode_lines(self, lines: list[str], threads: int = 1) -> list[list[int]]:
+        """Ids of each line, without `bos` and `eos`, made in so many native threads."""
+        ids: list[list[int]] = self._processor.encode(lines, num_threads=threads) if lines else []
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids; padding, unknown, beginning and end give nothing."""
+        text: str = self._processor.decode([int(i) for i in ids if i > self.eos])
+        return text
+
+    def decode_lines(self, lines: list[list[int]], threads: int = 1) -> list[str]:
+        """`decode` of each line, in so many native threads."""
+        kept = [ids if min(ids, default=0) > self.eos else [i for i in ids if i > self.eos] for ids in lines]
+        texts: list[str] = self._processor.decode(kept, num_threads=threads) if kept else []
+        return texts
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """Each id's piece as SentencePiece writes it: U+2581 for a space, `<0x0A>` for a byte."""
+        return [self._processor.id_to_piece(int(i)) for i in ids]
+
+
+def round_trip(vocabulary: Vocabulary, lines: Iterable[str]) -> list[str]:
+    """Those of the lines that do not come back unchanged from encoding and decoding."""
+    given = list(lines)
+    back = vocabulary.decode_lines(vocabulary.encode_lines(given))
+    return [line for line, other in zip(given, back, strict=True) if line != other]
+
+
+def sampled(lines: Iterable[str]) -> tuple[list[str], set[str]]:
+    """At most SAMPLE lines that are not empty, fit for the trainer, and the characters of all lines (no spaces).
+
+    Algorithm R of Vitter (1985), Random Sampling with a Reservoir, with a fixed seed.
+    """
+    sample: list[str] = []
+    characters: set[str] = set()
+    draw = random.Random(SEED)
+    seen = 0
+    for line in lines:
+        if not line:
+            continue
+        seen += 1
+        characters.update(line)
+        if len(sample) < SAMPLE:
+            sample.append(learnable(line))
+        elif (place := draw.randrange(seen)) < SAMPLE:
+            sample[place] = learnable(line)
+    return sample, characters - {" "}
+
+
+def learnable(line: str) -> str:
+    return line[:LONGEST].replace(RESERVED, " ")

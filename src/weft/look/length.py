@@ -1,0 +1,58 @@
+"""How well sources of each length come out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from weft.errors import WeftError
+from weft.look.canvas import ACCENT, INK, PALE, QUIET, new_figure, save, style
+from weft.metrics.breakdown import Bucket
+
+
+def draw_length(buckets: Sequence[Bucket], path: Path) -> None:
+    """The score of each bucket of source lengths above the number of items that it rests on.
+
+    The format (PNG, SVG or PDF) is by suffix. Raises WeftError without matplotlib or without buckets.
+    """
+    if not buckets:
+        raise WeftError("there are no items to draw by length")
+    figure = new_figure(max(4.2, 1.4 + 0.72 * len(buckets)), 3.9)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    places = range(len(buckets))
+    values = [bucket.score.value for bucket in buckets]
+    counts = [bucket.items for bucket in buckets]
+    score = buckets[0].score
+    above.plot(places, values, color=ACCENT, linewidth=1.6, marker="o", markersize=5)
+    for place, value in zip(places, values, strict=True):
+        above.annotate(
+            f"{value:.1f}",
+            (place, value),
+            textcoords="offset points",
+            xytext=(0, 8),
+            ha="center",
+            fontsize=8.5,
+            color=INK,
+        )
+    above.set_ylim(0, 1.18 * max(*values, 1.0))
+    style(above, f"{score.label} by source length, {'higher' if score.higher_is_better else 'lower'} is better")
+    below.bar(places, counts, color=PALE, width=0.62)
+    for place, count in zip(places, counts, strict=True):
+        below.annotate(
+            f"{count:,}",
+            (place, count),
+            textcoords="offset points",
+            xytext=(0, 2),
+            ha="center",
+            fontsize=7.5,
+            color=QUIET,
+        )
+    style(below, "items")
+    below.set_ylim(0, 1.35 * max(counts))
+    below.set_yticks([])
+    below.grid(False)
+    below.set_xticks(places, [bucket.label for bucket in buckets])
+    below.set_xlabel("source length, units", fontsize=8.5, color=QUIET)
+    below.set_xlim(-0.6, len(buckets) - 0.4)
+    figure.tight_layout(pad=1.4, h_pad=1.2)
+    save(figure, path)

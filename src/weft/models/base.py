@@ -1,0 +1,84 @@
+"""The whole contract between encoders, decoders and search, and nothing else.
+
+B sentences, K hypotheses of each, N = B*K, S source length, T target length, Q queries, D width, E width of what
+comes in, H heads, V vocabulary. Axis 0 of every tensor of every state is the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from weft.data.batch import Padded
+
+Fixed = TypeVar("Fixed")
+State = TypeVar("State")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """All that a decoder may know of the source."""
+
+    values: Tensor  # (B,S,D)
+    mask: Tensor  # (B,S) True = real
+    context: Tensor  # (B,D) the fixed-length vector c
+
+
+class Encoder(nn.Module):
+    width: int  # D of the memory
+
+    def forward(self, x: Padded) -> Memory:
+        """x.data (B,S,E) -> Memory."""
+        raise NotImplementedError
+
+
+class Decoder(nn.Module, Generic[Fixed, State]):
+    """`Fixed` is shared by all hypotheses of a sentence and never gathered; `State` is returned, never kept."""
+
+    def init(self, memory: Memory) -> tuple[Fixed, State]:
+        """What stays the same while a sentence is decoded, and the state before its first token (B rows each)."""
+        raise NotImplementedError
+
+    def step(self, x: Tensor, state: State, fixed: Fixed) -> tuple[Tensor, Tensor | None, State]:
+        """x (N,E) -> features (N,D), weights (N,H,S) or None, the next state (N rows)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
+        """x (B,T,E) -> features (B,T,D), weights (B,H,T,S) or None."""
+        raise NotImplementedError
+
+
+class StepModel(Protocol):
+    """What search needs of one model, an ensemble, a model with a language model."""
+
+    def start(self, source: Padded) -> tuple[Any, Any]:
+        """Fixed and State, B rows each, for source.data (B,S)."""
+
+    def step(self, tokens: Tensor, state: Any, fixed: Any) -> tuple[Tensor, Tensor | None, Any]:
+        """tokens (N,) -> log-probabilities (N,V), weights (N,H,S) or None, the next state."""
+
+
+Tree = TypeVar("Tree")
+
+
+def reorder(state: Tree, rows: Tensor) -> Tree:
+    """Rows `rows` (N,) of every tensor in nested tuples, for every architecture."""
+    if isinstance(state, Tensor):
+        return state.index_select(0, rows)
+    if isinstance(state, tuple):
+        parts = [reorder(part, rows) for part in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
+    return state
+
+
+def per_sentence(x: Tensor, sentences: int) -> Tensor:
+    """(N,D) -> (B,K,D): the hypotheses of a sentence become the queries that it is asked with."""
+    return x.view(sentences, -1, x.size(-1))
+
+
+def masked(mask: Tensor, energy: Tensor) -> Tensor:
+    """Energy (...) with -inf where mask is False, so that softmax gives exactly zero there."""
+    return energy.masked_fill(~mask, -torch.inf)

@@ -1,0 +1,109 @@
+"""A model directory: all that anyone needs to use a model, and nothing pickled.
+
+    recipe.yaml  model.safetensors  source.model  target.model  card.md
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import weft.recipe
+from weft.data.vocabulary import Vocabulary
+from weft.errors import WeftError
+from weft.files import replaced
+from weft.models.seq2seq import Seq2Seq
+from weft.recipe import Recipe
+
+RECIPE = "recipe.yaml"
+WEIGHTS = "model.safetensors"
+SOURCE = "source.model"
+TARGET = "target.model"
+CARD = "card.md"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    recipe: Recipe
+    network: Seq2Seq
+    source: Vocabulary
+    target: Vocabulary
+
+
+def load(folder: Path, device: torch.device) -> Loaded:
+    """The model in a directory; WeftError names the file that is missing or damaged."""
+    if not folder.is_dir():
+        raise WeftError(f"{folder}: no such model directory")
+    if not (folder / RECIPE).is_file():
+        raise WeftError(f"{folder}: not a model directory: it has no {RECIPE}")
+    recipe = weft.recipe.load(folder / RECIPE)
+    if not (folder / WEIGHTS).is_file():
+        raise WeftError(f"{folder / WEIGHTS} is missing; a run has it after its first validation")
+    source, target = load_vocabularies(folder, recipe)
+    network = Seq2Seq(recipe.model, source.size, target.size)
+    read_weights(network, folder / WEIGHTS)
+    return Loaded(recipe, network.to(device).eval(), source, target)
+
+
+def load_vocabularies(folder: Path, recipe: Recipe) -> tuple[Vocabulary, Vocabulary]:
+    source = Vocabulary.load(folder / SOURCE)
+    return source, source if recipe.vocabulary.shared else Vocabulary.load(folder / TARGET)
+
+
+def save_vocabularies(folder: Path, source: Vocabulary, target: Vocabulary, recipe: Recipe) -> None:
+    source.save(folder / SOURCE)
+    if not recipe.vocabulary.shared:
+        target.save(folder / TARGET)
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Tensors by name, in one step in the place of what was there."""
+    with replaced(path) as beside:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, beside)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise WeftError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise WeftError(f"{path}: damaged: {error}") from None
+
+
+def parameters(network: nn.Module) -> dict[str, Tensor]:
+    """Every parameter once, by its first name, so that a shared matrix is written once."""
+    return dict(network.named_parameters())
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    save_tensors(parameters(network), path)
+
+
+def read_weights(network: nn.Module, path: Path) -> None:
+    put_weights(network, read_tensors(path), path)
+
+
+@torch.no_grad()
+def put_weights(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Copy tensors into the parameters of the same name; all must be there, and none be left over."""
+    wanted = parameters(network)
+    for name, parameter in wanted.items():
+        if name not in tensors:
+            raise WeftError(f"{path}: damaged or of another recipe: '{name}' is missing")
+        if tensors[name].shape != parameter.shape:
+            raise WeftError(
+                f"{path}: of another recipe: '{name}' is {tuple(tensors[name].shape)}, "
+                f"the recipe makes it {tuple(parameter.shape)}"
+            )
+    extra = sorted(tensors.keys() - wanted.keys())
+    if extra:
+        raise WeftError(f"{path}: of another recipe: '{extra[0]}' has no place in the model")
+    for name, parameter in wanted.items():
+        parameter.copy_(tensors[name])

@@ -1,0 +1,48 @@
+"""Dropout whose mask is cheap to draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEVELS = 256
+
+
+class Dropout(nn.Module):
+    """Zero each element with probability p and scale the rest by 1/(1-p) (Srivastava et al. 2014), while training.
+
+    On CPU, drawing one float an element costs more than the matrix products beside it. There one random word of
+    64 bits decides over eight elements, which rounds p to a multiple of 1/256; the scale is that of the rounded p.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0.0:
+            return x
+        if x.device.type != "cpu":
+            return F.dropout(x, self.p)
+        dropped: Tensor = ByteMask.apply(x, round(self.p * LEVELS))
+        return dropped
+
+
+class ByteMask(torch.autograd.Function):
+    """Zero the elements whose random byte is below a level; only the mask is kept for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, level: int) -> Tensor:
+        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= level
+        ctx.scale = LEVELS / (LEVELS - level)
+        ctx.save_for_backward(kept)
+        return torch.mul(x, kept).mul_(ctx.scale)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None]:
+        (kept,) = ctx.saved_tensors
+        return torch.mul(upstream[0], kept).mul_(ctx.scale), None

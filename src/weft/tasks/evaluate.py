@@ -1,0 +1,90 @@
+"""How well a model answers pairs that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from weft.data.batch import Batch, Order, pad
+from weft.data.corpus import Corpus
+from weft.metrics import score
+from weft.metrics.score import Score
+from weft.tasks.text import Model, Prediction
+
+
+@dataclass(frozen=True)
+class Item:
+    """One source with all that is right for it."""
+
+    source: str
+    references: list[str]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    scores: list[Score]
+    items: list[Item]
+    predictions: list[Prediction]
+
+    def cut_off(self) -> int:
+        """How many outputs stopped at the length cap."""
+        return sum(prediction.finish_reason == "length" for prediction in self.predictions)
+
+
+def items(pairs: Iterable[tuple[str, str]], several_references: bool) -> list[Item]:
+    """One item a pair, or one a source with the targets of all its pairs."""
+    if not several_references:
+        return [Item(source, [target]) for source, target in pairs]
+    references: dict[str, list[str]] = {}
+    for source, target in pairs:
+        references.setdefault(source, []).append(target)
+    return [Item(source, targets) for source, targets in references.items()]
+
+
+def evaluate(model: Model, chosen: Sequence[Item], metrics: Sequence[str], **search: Any) -> Evaluation:
+    """Search for each item's output, and score the text that comes out against its untouched references."""
+    predictions = model.predict([item.source for item in chosen], **search)
+    scores = score.compute(
+        metrics,
+        [prediction.text for prediction in predictions],
+        [item.references for item in chosen],
+        model.recipe.target_language,
+    )
+    return Evaluation(scores, list(chosen), predictions)
+
+
+@torch.no_grad()
+def mean_loss(model: Model, corpus: Corpus, tokens: int, batches: int | None = None) -> float:
+    """Cross-entropy in nats a target token, end included, without label smoothing."""
+    training = model.network.training
+    model.network.eval()
+    order = Order(corpus.source_lengths, corpus.target_lengths, tokens, seed=0)
+    total, count = 0.0, 0
+    for rows in order.epoch(0)[:batches]:
+        loss, number = model.network.loss(read_batch(corpus, rows, model).to(model.device), smoothing=0.0)
+        total += float(loss)
+        count += int(number)
+    model.network.train(training)
+    return total / count
+
+
+def read_batch(corpus: Corpus, rows: Any, model: Model) -> Batch:
+    """The pairs of these rows, as the model takes them."""
+    sources = [corpus.source(row) for row in rows]
+    targets = [corpus.target(row) for row in rows]
+    return Batch(
+        source=pad(sources, last=model.source.eos),
+        fed=pad(targets, first=model.target.bos),
+        gold=pad(targets, last=model.target.eos),
+        rows=rows,
+    )
+
+
+def default_metrics(recipe_metrics: Sequence[str], target_unit: str) -> list[str]:
+    """The recipe's metrics; without any, error rates for targets made of words, BLEU and chrF for running text."""
+    if recipe_metrics:
+        return list(recipe_metrics)
+    return ["line_error_rate", "unit_error_rate"] if target_unit == "word" else ["bleu", "chrf"]

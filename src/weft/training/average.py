@@ -1,0 +1,37 @@
+"""A new model out of several checkpoints of one run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import weft.recipe
+from weft.errors import WeftError
+from weft.files import new_folder
+from weft.metrics.score import higher_is_better
+from weft.models.directory import CARD, RECIPE, SOURCE, TARGET, WEIGHTS, save_tensors
+from weft.training.checkpoint import Checkpoint, best, checkpoints
+from weft.training.checkpoint import average as mean
+
+
+def average(run: Path, kind: str, count: int, out: Path) -> list[Checkpoint]:
+    """Average the `count` best or last checkpoints into the new folder `out`; gives those that were taken."""
+    if not (run / RECIPE).is_file():
+        raise WeftError(f"{run}: not a run: it has no {RECIPE}")
+    if count < 1:
+        raise WeftError(f"--{kind} is {count}; expected 1 or more")
+    if out.exists():
+        raise WeftError(f"{out} is there already; choose another folder with --out")
+    kept = checkpoints(run)
+    if len(kept) < count:
+        raise WeftError(
+            f"{run} keeps {len(kept)} checkpoints, not {count}; training.keep_{kind} says how many are kept"
+        )
+    metric = weft.recipe.load(run / RECIPE).validation.metric
+    chosen = kept[-count:] if kind == "last" else best(kept, count, higher_is_better(metric))
+    with new_folder(out) as beside:
+        for name in (RECIPE, SOURCE, TARGET, CARD):
+            if (run / name).is_file():
+                shutil.copyfile(run / name, beside / name)
+        save_tensors(mean(chosen), beside / WEIGHTS)
+    return chosen

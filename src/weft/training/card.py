@@ -1,0 +1,32 @@
+"""card.md: what a model is, for whoever finds its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from weft.data.corpus import Counts
+from weft.files import write_text
+from weft.models.directory import CARD
+from weft.recipe import Recipe
+from weft.training.checkpoint import Progress
+
+
+def write(folder: Path, recipe: Recipe, progress: Progress, counts: Counts) -> None:
+    encoder, decoder = recipe.model.encoder, recipe.model.decoder
+    best = "" if progress.best is None else f"{progress.best:.4g} (step {progress.best_step:,})"
+    lines = [
+        f"# {recipe.name}",
+        "",
+        f"A {encoder.kind} encoder of {encoder.layers} layers with a {decoder.kind} decoder of {decoder.layers}, "
+        f"width {recipe.model.width}, trained with weft for {progress.step:,} steps in {progress.seconds / 60:.1f} min.",
+        "",
+        f"- best {recipe.validation.metric} on the development set: {best}",
+        *(f"- {line}" for line in counts.report()),
+        "",
+        "Every setting is in `recipe.yaml`.",
+        "",
+        "```",
+        f"weft predict {folder.name} < lines.txt",
+        "```",
+    ]
+    write_text(folder / CARD, "\n".join(lines) + "\n")

@@ -1,0 +1,169 @@
+"""What a run writes: validated checkpoints, and the state from which it resumes exactly.
+
+    checkpoints/000500.safetensors  scores.json    kept for averaging
+    training/state-000700/                         weights, optimiser, order, random state, best score, patience
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from weft.errors import WeftError
+from weft.files import new_folder, write_text
+from weft.models.directory import WEIGHTS, parameters, put_weights, read_tensors, save_tensors
+
+CHECKPOINTS = "checkpoints"
+SCORES = "scores.json"
+TRAINING = "training"
+OPTIMIZER = "optimizer.safetensors"
+RANDOM = "random.safetensors"
+PROGRESS = "progress.json"
+
+
+@dataclass
+class Progress:
+    """Where a run is, besides its tensors."""
+
+    step: int = 0
+    epoch: int = 0
+    position: int = 0  # batches of the epoch that are done
+    best: float | None = None
+    best_step: int = 0
+    waited: int = 0  # validations since the best
+    micro_batches: int = 1
+    bad_steps: int = 0  # skipped in a row
+    skipped: int = 0
+    seconds: float = 0.0
+    plateau: dict[str, Any] = field(default_factory=dict)
+    finished: str = ""
+
+
+def save_state(run: Path, progress: Progress, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Write all that resuming needs beside the last state, then remove the last one."""
+    folder = run / TRAINING / f"state-{progress.step:08d}"
+    if folder.exists():
+        shutil.rmtree(folder)
+    with new_folder(folder) as beside:
+        save_tensors(parameters(network), beside / WEIGHTS)
+        save_tensors(optimizer_tensors(network, optimizer), beside / OPTIMIZER)
+        save_tensors(random_states(), beside / RANDOM)
+        write_text(beside / PROGRESS, json.dumps(asdict(progress), indent=1))
+    for old in states(run):
+        if old != folder:
+            shutil.rmtree(old)
+
+
+def states(run: Path) -> list[Path]:
+    return sorted((run / TRAINING).glob("state-*"))
+
+
+def load_state(run: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
+    """Put the last state into the network, the optimiser and the random generators; None where there is none."""
+    found = states(run)
+    if not found:
+        return None
+    folder = found[-1]
+    put_weights(network, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
+    put_optimizer(network, optimizer, read_tensors(folder / OPTIMIZER))
+    put_random(read_tensors(folder / RANDOM))
+    return read_progress(folder)
+
+
+def read_progress(folder: Path) -> Progress:
+    try:
+        return Progress(**json.loads((folder / PROGRESS).read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise WeftError(f"{folder / PROGRESS}: damaged: {error}") from None
+
+
+def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The moments of every parameter, named `exp_avg.<parameter>` and so on."""
+    return {
+        f"{kind}.{name}": value
+        for name, parameter in parameters(network).items()
+        for kind, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def put_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    named = parameters(network)
+    for name, tensor in tensors.items():
+        kind, _, parameter = name.partition(".")
+        place = named[parameter]
+        optimizer.state[place][kind] = tensor if kind == "step" and not on_accelerator(place) else tensor.to(place.device)
+
+
+def on_accelerator(tensor: Tensor) -> bool:
+    return tensor.device.type != "cpu"
+
+
+def random_states() -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"cuda.{index}": state for index, state in enumerate(torch.cuda.get_rng_state_all())}
+    return states
+
+
+def put_random(states: dict[str, Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    for index in range(torch.cuda.device_count()):
+        if f"cuda.{index}" in states:
+            torch.cuda.set_rng_state(states[f"cuda.{index}"], index)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    step: int
+    score: float
+    path: Path
+
+
+def checkpoints(run: Path) -> list[Checkpoint]:
+    """The validated checkpoints that are kept, by step."""
+    folder = run / CHECKPOINTS
+    try:
+        scores = json.loads((folder / SCORES).read_text("utf-8"))
+    except FileNotFoundError:
+        return []
+    except ValueError as error:
+        raise WeftError(f"{folder / SCORES}: damaged: {error}") from None
+    found = [Checkpoint(int(step), score, folder / f"{int(step):08d}.safetensors") for step, score in scores.items()]
+    return sorted((kept for kept in found if kept.path.is_file()), key=lambda kept: kept.step)
+
+
+def best(kept: Sequence[Checkpoint], count: int, higher_is_better: bool) -> list[Checkpoint]:
+    return sorted(kept, key=lambda one: (-one.score if higher_is_better else one.score, one.step))[:count]
+
+
+def add_checkpoint(
+    run: Path, step: int, score: float, network: nn.Module, keep_last: int, keep_best: int, higher_is_better: bool
+) -> None:
+    """Keep this checkpoint, and of the earlier ones the last and the best only."""
+    folder = run / CHECKPOINTS
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{step:08d}.safetensors"
+    save_tensors(parameters(network), path)
+    known = [kept for kept in checkpoints(run) if kept.step < step] + [Checkpoint(step, score, path)]
+    keep = {one.step for one in (*known[-keep_last:], *best(known, keep_best, higher_is_better))}
+    scores = {str(one.step): one.score for one in known if one.step in keep}
+    write_text(folder / SCORES, json.dumps(scores, indent=1))
+    for file in folder.glob("*.safetensors"):
+        if str(int(file.stem)) not in scores:
+            file.unlink()
+
+
+def average(chosen: Sequence[Checkpoint]) -> dict[str, Tensor]:
+    """The mean of every parameter over checkpoints, summed in float64."""
+    total: dict[str, Tensor] = {}
+    for one in chosen:
+        for name, tensor in read_tensors(one.path).items():
+            total[name] = total[name] + tensor.double() if name in total else tensor.double()
+    return {name: (tensor / len(chosen)).float() for name, tensor in total.items()}

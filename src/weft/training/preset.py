@@ -1,0 +1,144 @@
+"""A recipe for a file of pairs that comes without one: sizes, vocabulary and schedule from what is in the file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import weft.recipe
+from weft.data.read import read_pairs
+from weft.errors import WeftError
+from weft.recipe import Columns, Recipe
+
+SAMPLE = 100_000  # pairs that are looked at
+FEW_TYPES = 300  # so few different words, each seen often, are units such as phonemes or tags
+
+
+@dataclass(frozen=True)
+class Side:
+    """What the lines of one side are like."""
+
+    words: float  # a line, on average
+    characters: float  # a line, on average
+    types: int  # different words
+    alphabet: frozenset[str]
+
+    @property
+    def kind(self) -> str:
+        """word for lines of few recurring units, character for single words, bpe for running text."""
+        if self.words >= 2 and self.types <= FEW_TYPES:
+            return "word"
+        if self.words < 2 and self.characters <= 40:
+            return "character"
+        return "bpe"
+
+
+def look_at(lines: Sequence[str]) -> Side:
+    words: Counter[str] = Counter()
+    for line in lines:
+        words.update(line.split())
+    return Side(
+        words=sum(words.values()) / len(lines),
+        characters=sum(map(len, lines)) / len(lines),
+        types=len(words),
+        alphabet=frozenset("".join(lines)),
+    )
+
+
+def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> Recipe:
+    """The recipe for a data file, said in a few lines; `overrides` come last and win."""
+    settings: dict[str, Any] = {"data": {"train": what}}
+    name = Path(what).name.partition(".")[0] if what != "-" else "stdin"
+    settings["name"] = name
+    for override in overrides:
+        weft.recipe.apply_override(settings, override)
+    asked = weft.recipe.checked(settings, "command line")
+    if what == "-":
+        raise WeftError("standard input needs a recipe with `train: -`, for its sizes cannot be chosen in advance")
+    pairs = list(islice(read_pairs(asked.data.train, asked.data.columns), SAMPLE))
+    pairs = [(source, target) for source, target in pairs if source.strip() and target.strip()]
+    if not pairs:
+        raise WeftError(f"{what}: no usable pair: every line has an empty side")
+    source, target = (look_at([pair[side] for pair in pairs]) for side in (0, 1))
+    settings = chosen(source, target, len(pairs)) | {"name": name, "data": {"train": what}}
+    settings["data"] |= {"columns": Columns().model_dump()}
+    for override in overrides:
+        weft.recipe.apply_override(settings, override)
+    recipe = weft.recipe.checked(settings, "command line")
+    for line in spoken(recipe, source, target, len(pairs)):
+        say(line)
+    return recipe
+
+
+def chosen(source: Side, target: Side, pairs: int) -> dict[str, Any]:
+    """Settings by the number of pairs: small data wants small models, more dropout and fewer pieces."""
+    short = max(source.characters, target.characters) < 60
+    pieces = 2000 if pairs < 20_000 else 8000 if pairs < SAMPLE else 16_000
+    kinds = [source.kind, target.kind]
+    shared = kinds == ["bpe", "bpe"] and overlap(source.alphabet, target.alphabet) > 0.5
+    if pairs < 20_000:
+        width, layers, dropout = 128, 3, 0.3
+    elif pairs < SAMPLE or short:
+        width, layers, dropout = 256, 3, 0.2
+    else:
+        width, layers, dropout = 512, 6, 0.1
+    stack = {"kind": "transformer", "layers": layers, "heads": width // 64 * 2, "feed_forward": 4 * width}
+    stack |= {"dropout": dropout}
+    units = target.kind != "bpe"
+    every = 100 if pairs < 20_000 else 500
+    return {
+        "vocabulary": {
+            "shared": shared,
+            "source": {"kind": source.kind, "size": pieces},
+            "target": {"kind": target.kind, "size": pieces},
+        },
+        "model": {
+            "width": width,
+            "embedding": {"share": "all" if shared else "target", "dropout": dropout},
+            "encoder": stack,
+            "decoder": stack,
+        },
+        "data": {"dev_fraction": 0.1 if pairs < 2000 else 0.05 if pairs < 20_000 else 0.02 if pairs < SAMPLE else 0.01},
+        "training": {
+            "batch_tokens": 1024 if pairs < 5000 else 4096,
+            "steps": 100_000,
+            "epochs": 300 if pairs < 5000 else 100 if pairs < SAMPLE else 30,
+            "optimizer": {"learning_rate": 2e-3 if width <= 128 else 1e-3 if width <= 256 else 7e-4},
+            "schedule": {"warmup": 400 if pairs < 20_000 else 2000},
+        },
+        "validation": {
+            "every": every,
+            "patience": 10,
+            "metric": "line_error_rate" if units else "bleu",
+            "metrics": ["line_error_rate", "character_error_rate" if target.kind == "character" else "unit_error_rate"]
+            if units
+            else ["bleu", "chrf"],
+        },
+    }
+
+
+def overlap(one: frozenset[str], other: frozenset[str]) -> float:
+    """Shared part of all letters (Jaccard)."""
+    one, other = (frozenset(c for c in side if c.isalpha()) for side in (one, other))
+    return len(one & other) / max(1, len(one | other))
+
+
+def spoken(recipe: Recipe, source: Side, target: Side, pairs: int) -> list[str]:
+    """What was chosen, why, and how to say otherwise."""
+    names = {"word": "words", "character": "characters", "bpe": "BPE pieces"}
+    more = " or more" if pairs == SAMPLE else ""
+    stack = recipe.model.encoder
+    return [
+        f"{pairs:,} pairs{more}: {source.characters:.0f} characters a source, {target.characters:.0f} a target; "
+        f"different words {source.types:,} and {target.types:,}",
+        f"source as {names[recipe.vocabulary.source.kind]}, target as {names[recipe.vocabulary.target.kind]}"
+        f"{', one vocabulary' if recipe.vocabulary.shared else ''}  (vocabulary.source.kind=..., vocabulary.shared=...)",
+        f"Transformer {stack.layers}+{recipe.model.decoder.layers} layers, width {recipe.model.width}  "
+        f"(model.width=..., model.encoder.kind=rnn ...)",
+        f"batches of {recipe.training.batch_tokens} tokens, at most {recipe.training.epochs} epochs, stops after "
+        f"{recipe.validation.patience} validations without a better {recipe.validation.metric}  (training.steps=...)",
+    ]

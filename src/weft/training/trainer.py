@@ -1,0 +1,324 @@
+"""The training loop: batches in, updates, validations, states to resume from."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from weft.data.batch import Batch, Order
+from weft.data.corpus import Prepared
+from weft.errors import WeftError
+from weft.files import write_text
+from weft.metrics.score import higher_is_better
+from weft.models.directory import WEIGHTS, parameters, put_weights, save_tensors, save_weights
+from weft.recipe import Recipe
+from weft.tasks.evaluate import default_metrics, evaluate, items, mean_loss, read_batch
+from weft.tasks.text import Model
+from weft.training import checkpoint
+from weft.training.checkpoint import Progress
+from weft.training.precision import precision
+from weft.training.progress import Listener
+from weft.training.schedule import LearningRate
+
+REPORT_EVERY = 50  # steps
+BAD_STEPS = 3  # in a row, and the run stops
+SAMPLES = 3
+DUMP = "bad-batch.jsonl"
+
+
+class Trainer:
+    """Trains one model in one run folder; `run` goes on from the last state that the folder holds."""
+
+    def __init__(
+        self, recipe: Recipe, model: Model, data: Prepared, folder: Path, listeners: Sequence[Listener]
+    ) -> None:
+        self.recipe = recipe
+        self.settings = recipe.training
+        self.model = model
+        self.network = model.network
+        self.data = data
+        self.folder = folder
+        self.listeners = listeners
+        self.order = Order(
+            data.train.source_lengths, data.train.target_lengths, self.settings.batch_tokens, self.settings.seed
+        )
+        self.metrics = default_metrics(recipe.validation.metrics, recipe.vocabulary.target.kind)
+        self.decided_by = recipe.validation.metric
+        if self.decided_by != "loss" and self.decided_by not in self.metrics:
+            self.metrics = [self.decided_by, *self.metrics]
+        pairs = ((data.dev.source_text(row), data.dev.target_text(row)) for row in range(len(data.dev)))
+        self.dev_items = items(pairs, recipe.validation.several_references)[: recipe.validation.items]
+        self.learning_rate = LearningRate(self.settings)
+        self.optimizer = make_optimizer(recipe, self.network)
+        self.progress = Progress(micro_batches=self.settings.accumulate)
+        self.stop_wanted = ""
+
+    def tell(self, event: str, **record: Any) -> None:
+        for listener in self.listeners:
+            listener({"event": event, **record})
+
+    def stop(self, reason: str) -> None:
+        """Have the run save its state and end after the step it is in."""
+        self.stop_wanted = reason
+
+    def run(self) -> str:
+        """Train to the end; gives the reason of the end, `interrupted: ...` where it was told to stop."""
+        resumed = checkpoint.load_state(self.folder, self.network, self.optimizer)
+        if resumed is None:
+            self.tell("start", step=0, time=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+            self.try_longest_batch()
+            self.try_validation()
+        else:
+            self.progress = resumed
+            self.learning_rate.resume(resumed.plateau)
+            self.tell("resume", step=resumed.step)
+        self.network.train()
+        began = time.monotonic() - self.progress.seconds
+        reason = self.steps(lambda: time.monotonic() - began)
+        self.progress.seconds = time.monotonic() - began
+        if self.stop_wanted:
+            self.save_state()
+            self.tell("end", step=self.progress.step, reason=self.stop_wanted)
+            return self.stop_wanted
+        if self.progress.best_step == 0:
+            self.validate()
+        if self.settings.average and not self.progress.finished:
+            self.try_average()
+        self.progress.finished = reason
+        self.save_state()
+        self.tell("end", step=self.progress.step, reason=reason)
+        return reason
+
+    def steps(self, elapsed: Callable[[], float]) -> str:
+        report = Report(elapsed)
+        for batch in self.batches():
+            reason = self.reason_to_end(elapsed())
+            if reason:
+                return reason
+            self.update(batch, report)
+            progress = self.progress
+            progress.position += 1
+            if progress.step % REPORT_EVERY == 0 and report.tokens:
+                self.tell("train", step=progress.step, epoch=progress.epoch, **report.record())
+                report = Report(elapsed)
+            validated = progress.step % self.recipe.validation.every == 0
+            if validated:
+                self.validate()
+                report = Report(elapsed)
+            if validated or progress.step % self.settings.save_every == 0:
+                progress.seconds = elapsed()
+                self.save_state()
+        return "all epochs done"
+
+    def batches(self) -> Iterator[Batch]:
+        """The rest of this epoch, then those that follow."""
+        progress = self.progress
+        while self.settings.epochs is None or progress.epoch < self.settings.epochs:
+            for rows in self.order.epoch(progress.epoch)[progress.position :]:
+                yield self.read(rows)
+            progress.epoch += 1
+            progress.position = 0
+
+    def read(self, rows: Any) -> Batch:
+        return read_batch(self.data.train, rows, self.model)
+
+    def reason_to_end(self, elapsed: float) -> str:
+        validation, progress = self.recipe.validation, self.progress
+        if self.stop_wanted:
+            return self.stop_wanted
+        if progress.step >= self.settings.steps:
+            return f"{progress.step} steps done"
+        if self.settings.minutes is not None and elapsed >= 60 * self.settings.minutes:
+            return f"{self.settings.minutes:g} minutes are over"
+        if validation.patience is not None and progress.waited >= validation.patience:
+            return f"no better {self.decided_by} in {progress.waited} validations"
+        return ""
+
+    def update(self, batch: Batch, report: Report) -> None:
+        """One step of the optimiser over the whole batch, or none where its gradient is no number."""
+        progress = self.progress
+        tokens = int(batch.gold.lengths.sum())
+        loss = self.gradient(batch, tokens)
+        norm = float(
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip or math.inf, foreach=True)
+        )
+        progress.step += 1
+        progress.finished = ""
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self.skip(batch, f"loss {loss}, gradient norm {norm}")
+            return
+        progress.bad_steps = 0
+        rate = self.learning_rate.rate(progress.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        report.add(loss, tokens, rate, norm)
+
+    def gradient(self, batch: Batch, tokens: int) -> float:
+        """The mean loss of the batch; its gradient is left in the parameters."""
+        while True:
+            self.optimizer.zero_grad(set_to_none=True)
+            random = checkpoint.random_states()
+            try:
+                total = torch.zeros((), dtype=torch.float64)
+                for part in batch.parts(self.progress.micro_batches):
+                    with precision(self.settings.precision, self.model.device):
+                        loss, _ = self.network.loss(part.to(self.model.device), self.settings.label_smoothing)
+                        (loss / tokens).backward()
+                    total += loss.detach().cpu()
+                return float(total) / tokens
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error) or self.progress.micro_batches >= len(batch.rows):
+                    raise
+            checkpoint.put_random(random)
+            self.shrink()
+
+    def shrink(self) -> None:
+        """Halve the micro-batch; the batch of one update stays what it was."""
+        self.progress.micro_batches *= 2
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.tell(
+            "note",
+            message=f"out of memory: each update now goes over {self.progress.micro_batches} micro-batches; "
+            f"the batch stays {self.settings.batch_tokens} tokens",
+        )
+
+    def skip(self, batch: Batch, reason: str) -> None:
+        progress = self.progress
+        progress.bad_steps += 1
+        progress.skipped += 1
+        self.optimizer.zero_grad(set_to_none=True)
+        self.tell("skip", step=progress.step, reason=reason)
+        if progress.bad_steps < BAD_STEPS:
+            return
+        dump = self.folder / DUMP
+        lines = [
+            {"row": int(row), "source": self.model.source.pieces(self.data.train.source(row).tolist()),
+             "target": self.model.target.pieces(self.data.train.target(row).tolist())}
+            for row in batch.rows
+        ]  # fmt: skip
+        write_text(dump, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        raise WeftError(
+            f"stopped at step {progress.step}: {BAD_STEPS} steps in a row gave {reason}; the last batch is in {dump}. "
+            f"A lower training.optimizer.learning_rate or a longer warmup usually helps"
+        )
+
+    def try_longest_batch(self) -> None:
+        """One gradient over the largest batch before the first step, so that memory runs out now or never."""
+        batch = self.read(self.order.largest())
+        random = checkpoint.random_states()
+        self.network.train()
+        self.gradient(batch, int(batch.gold.lengths.sum()))
+        self.optimizer.zero_grad(set_to_none=True)
+        checkpoint.put_random(random)
+
+    def try_validation(self) -> None:
+        """Validation on two batches before the first step, so that what would break it does so now."""
+        mean_loss(self.model, self.data.dev, self.settings.batch_tokens, batches=2)
+        few = self.dev_items[:2]
+        evaluate(self.model, few, self.metrics, beam=1, max_ratio=1.0, max_extra=1)
+
+    def validate(self) -> None:
+        """Score the development set, keep the checkpoint, and make it the run's model where it is the best."""
+        progress = self.progress
+        scores, samples = self.scores()
+        score = scores[self.decided_by]
+        higher = higher_is_better(self.decided_by)
+        is_best = progress.best is None or (score > progress.best if higher else score < progress.best)
+        self.learning_rate.validated(-score if higher else score)
+        checkpoint.add_checkpoint(
+            self.folder, progress.step, score, self.network, self.settings.keep_last, self.settings.keep_best, higher
+        )
+        progress.plateau = self.learning_rate.state()
+        progress.waited = 0 if is_best else progress.waited + 1
+        if is_best:
+            progress.best, progress.best_step = score, progress.step
+            save_weights(self.network, self.folder / WEIGHTS)
+        loss = scores.pop("loss")
+        self.tell("validation", step=progress.step, loss=loss, scores=scores, best=is_best, samples=samples)
+
+    def scores(self) -> tuple[dict[str, float], list[dict[str, str]]]:
+        """Loss and metrics on the development set, and a few of its outputs."""
+        loss = mean_loss(self.model, self.data.dev, self.settings.batch_tokens)
+        found = evaluate(self.model, self.dev_items, self.metrics, beam=self.recipe.validation.beam)
+        samples = [
+            {"source": item.source, "target": item.references[0], "output": prediction.text}
+            for item, prediction in list(zip(found.items, found.predictions, strict=True))[:SAMPLES]
+        ]
+        return {"loss": loss, **{score.name: score.value for score in found.scores}}, samples
+
+    def try_average(self) -> None:
+        """Average the last checkpoints, and make that the run's model where the development set agrees."""
+        chosen = checkpoint.checkpoints(self.folder)[-self.settings.average :]
+        if len(chosen) < 2:
+            return
+        own = {name: tensor.detach().clone() for name, tensor in parameters(self.network).items()}
+        mean = checkpoint.average(chosen)
+        put_weights(self.network, mean, self.folder)
+        scores, _ = self.scores()
+        put_weights(self.network, own, self.folder)
+        score, best = scores[self.decided_by], self.progress.best
+        higher = higher_is_better(self.decided_by)
+        better = best is None or (score > best if higher else score < best)
+        if better:
+            save_tensors(mean, self.folder / WEIGHTS)
+            self.progress.best = score
+        self.tell(
+            "note",
+            message=f"average of the last {len(chosen)} checkpoints: {self.decided_by} {score:.4g}, best single "
+            f"checkpoint {best:.4g}; the run's model is the {'average' if better else 'single one'}",
+        )
+
+    def save_state(self) -> None:
+        checkpoint.save_state(self.folder, self.progress, self.network, self.optimizer)
+
+
+class Report:
+    """What happened since the last report."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.began = clock()
+        self.loss = 0.0
+        self.tokens = 0
+        self.rate = self.norm = 0.0
+
+    def add(self, mean_loss: float, tokens: int, rate: float, norm: float) -> None:
+        self.loss += mean_loss * tokens
+        self.tokens += tokens
+        self.rate, self.norm = rate, norm
+
+    def record(self) -> dict[str, float]:
+        now = self.clock()
+        return {
+            "loss": self.loss / self.tokens,
+            "learning_rate": self.rate,
+            "tokens_per_second": self.tokens / max(1e-9, now - self.began),
+            "gradient_norm": self.norm,
+            "seconds": now,
+        }
+
+
+def make_optimizer(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Optimizer:
+    settings = recipe.training.optimizer
+    kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
+    return kind(
+        network.parameters(),
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        eps=settings.epsilon,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
