@@ -20,7 +20,7 @@ def replaced(path: Path) -> Iterator[Path]:
         yield beside
         with open(beside, "rb") as written:
             os.fsync(written.fileno())
-        os.replace(beside, path)
+        beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -47,7 +47,7 @@ def new_folder(path: Path) -> Iterator[Path]:
                 with open(file, "rb") as written:
                     os.fsync(written.fileno())
         try:
-            os.rename(beside, path)
+            beside.rename(path)
         except OSError:
             if not path.is_dir():
                 raise

@@ -12,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from weft.errors import WeftError, nearest
 
-Fraction = Field(ge=0.0, lt=1.0)
-
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
@@ -68,7 +66,7 @@ class Embedding(Section):
     share: Literal["none", "target", "all"] = Field(
         "target", description="target: decoder input and output are one matrix; all: the encoder's input too"
     )
-    dropout: float = Fraction
+    dropout: float = Field(0.1, ge=0.0, lt=1.0)
 
 
 class RecurrentEncoder(Section):
@@ -107,7 +105,7 @@ class TransformerStack(Section):
 
 class Model(Section):
     width: int = Field(256, ge=1, description="of the embeddings and of the Transformer")
-    embedding: Embedding = Embedding(share="target", dropout=0.1)
+    embedding: Embedding = Embedding()
     encoder: RecurrentEncoder | TransformerStack = Field(TransformerStack(), discriminator="kind")
     decoder: RecurrentDecoder | TransformerStack = Field(TransformerStack(), discriminator="kind")
 
@@ -259,7 +257,7 @@ def complaint(item: Mapping[str, Any], where: str, lines: Mapping[tuple[str, ...
     if item["type"] == "missing":
         return f"{place}: '{key}' is missing"
     if item["type"] == "value_error":
-        return f"{place}: {str(item['ctx']['error'])}"
+        return f"{place}: {item['ctx']['error']!s}"
     message = item["msg"][0].lower() + item["msg"][1:]
     return f"{place}: '{key}' is {item['input']!r}: {message}"
 
@@ -275,7 +273,9 @@ def keys_at(path: tuple[str, ...]) -> list[str]:
     schema = Recipe.model_json_schema()
     places = [schema]
     for key in path:
-        places = [resolved(option, schema) for place in places for option in options(place.get("properties", {}).get(key, {}))]
+        places = [
+            resolved(option, schema) for place in places for option in options(place.get("properties", {}).get(key, {}))
+        ]
     return [key for place in places for key in place.get("properties", {})]
 
 

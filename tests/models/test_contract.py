@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import COMBINATIONS, random_ids, small_model
+from families import COMBINATIONS, random_ids, small_model
 
 from weft.data.batch import Padded
 from weft.models.base import reorder
@@ -31,7 +31,9 @@ def test_padding_changes_nothing(encoder: str, decoder: str) -> None:
     source, fed = random_ids([2, 9, 5], 11), random_ids([4, 4, 4], 9)
     together, _ = model(source, fed)
     backwards = torch.tensor([2, 1, 0])
-    turned, _ = model(Padded(source.data[backwards], source.lengths[backwards]), Padded(fed.data[backwards], fed.lengths))
+    turned, _ = model(
+        Padded(source.data[backwards], source.lengths[backwards]), Padded(fed.data[backwards], fed.lengths)
+    )
     for row, length in enumerate(source.lengths.tolist()):
         alone, _ = model(
             Padded(source.data[row : row + 1, :length], source.lengths[row : row + 1]),

@@ -46,16 +46,19 @@ def run(options: argparse.Namespace) -> int:
     from weft.tasks.text import load
 
     model = load(options.model, options.device)
-    cut_off = 0
+    cut_off = unknown = 0
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     for prediction in model.stream(
         read_lines(options.file), options.n_best, options.attention, **search_options(options)
     ):
         cut_off += prediction.finish_reason == "length"
+        unknown += prediction.unknown > 0
         if options.jsonl:
             print(json.dumps(prediction.record(), ensure_ascii=False))
         else:
             print("\t".join(str(each) for each in (prediction, *prediction.alternatives)))
     if cut_off:
         print(f"weft: {cut_off} outputs were cut off at the length cap (--max-ratio, --max-extra)", file=sys.stderr)
+    if unknown:
+        print(f"weft: {unknown} lines hold what the model has never seen (unknown_source_tokens)", file=sys.stderr)
     return 0

@@ -29,11 +29,18 @@ class Padded:
     def to(self, device: torch.device) -> Padded:
         return Padded(self.data.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True))
 
+    def part(self, rows: Tensor) -> Padded:
+        """These rows, padded no further than they need."""
+        lengths = self.lengths[rows]
+        return Padded(self.data[rows, : int(lengths.max())], lengths)
+
     def __len__(self) -> int:
         return self.data.size(0)
 
 
-def pad(sequences: Sequence[Sequence[int] | NDArray[np.int32]], first: int | None = None, last: int | None = None) -> Padded:
+def pad(
+    sequences: Sequence[Sequence[int] | NDArray[np.int32]], first: int | None = None, last: int | None = None
+) -> Padded:
     """Ids side by side, (B,T), optionally with one id put before and one after each sequence."""
     before, after = int(first is not None), int(last is not None)
     lengths = np.fromiter((len(ids) + before + after for ids in sequences), np.int64, len(sequences))
@@ -65,11 +72,7 @@ class Batch:
 
     def part(self, rows: Rows) -> Batch:
         index = torch.from_numpy(rows)
-        sides = []
-        for side in (self.source, self.fed, self.gold):
-            lengths = side.lengths[index]
-            sides.append(Padded(side.data[index, : int(lengths.max())], lengths))
-        return Batch(*sides, rows=self.rows[rows])
+        return Batch(self.source.part(index), self.fed.part(index), self.gold.part(index), self.rows[rows])
 
 
 class Order:

@@ -122,6 +122,7 @@ class Prepared:
     source: Vocabulary
     target: Vocabulary  # the same object as `source` where the recipe shares them
     counts: Counts
+    fingerprint: str  # of the files' contents and of the settings that shaped them
 
 
 def silent(line: str) -> None:
@@ -165,7 +166,7 @@ def open_prepared(folder: Path, recipe: Recipe) -> Prepared:
         raise WeftError(f"{folder / COUNTS}: damaged: {error}") from None
     source = Vocabulary.load(folder / SOURCE)
     target = source if recipe.vocabulary.shared else Vocabulary.load(folder / TARGET)
-    return Prepared(Corpus.open(folder / "train"), Corpus.open(folder / "dev"), source, target, counts)
+    return Prepared(Corpus.open(folder / "train"), Corpus.open(folder / "dev"), source, target, counts, folder.name)
 
 
 class Preparation:

@@ -59,7 +59,7 @@ class Counts:
             lines.append(f"{side} vocabulary of {size:,} pieces{fewer}")
         for side in ("source", "target"):
             if share := getattr(self, f"unknown_{side}"):
-                lines.append(f"{share:.2%} of the {side} pieces are unknown")
+                lines.append(f"{100 * share:.2g}% of the {side} pieces are unknown")
         if self.round_trip_failures:
             examples = ", ".join(repr(line) for line in self.round_trip_examples)
             lines.append(f"{self.round_trip_failures:,} lines do not come back unchanged from their pieces: {examples}")

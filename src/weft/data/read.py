@@ -180,7 +180,7 @@ def missing(path: Path) -> WeftError:
 
 def decoded(name: str, block: bytes, number: int, position: int) -> str:
     """Whole lines as text; `number` and `position` are the line and the byte of the file that they start at."""
-    mark = len(codecs.BOM_UTF8) if position == 0 and block.startswith(codecs.BOM_UTF8) else 0
+    mark = 3 if position == 0 and block.startswith(codecs.BOM_UTF8) else 0
     try:
         return block[mark:].decode()
     except UnicodeDecodeError as error:
@@ -290,10 +290,9 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
                 raise WeftError(f"{name}:{number}: {count(row, 'column')} found, {expected} expected")
             yield "", ""
             continue
-        pair = row[source], row[target]
-        if "\n" in pair[0] or "\n" in pair[1]:
+        if "\n" in row[source] or "\n" in row[target]:
             raise WeftError(f"{name}:{number}: a quoted cell holds a line break; each side of a pair is one line")
-        yield pair
+        yield row[source], row[target]
 
 
 def place_of(column: str | int, header: list[str], name: str) -> int:

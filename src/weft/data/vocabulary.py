@@ -26,7 +26,7 @@ THREADS = 4  # of the trainer, the same on every machine, because sums of floats
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
 BYTES = 256
 SPACE = "\u2581"
-RESERVED = "\u2585"  # SentencePiece's trainer skips lines that hold it
+RESERVED = "\t\x1f\u2585"  # SentencePiece's trainer, by version, writes boundaries and unknown text as these
 TYPES = {"word": "word", "character": "char", "bpe": "bpe", "unigram": "unigram"}
 
 
@@ -58,6 +58,7 @@ class Vocabulary:
             raise WeftError(f"vocabulary.{path.stem}: there is no text to make a vocabulary from")
         if normalization == "nfkc":
             characters = {part for character in characters for part in normalize("NFKC", character)} - {" "}
+        reserved = sorted(characters & set(RESERVED))
         with_bytes = settings.byte_fallback and settings.kind in ("bpe", "unigram")
         if settings.kind != "word":
             smallest = len(SPECIAL) + BYTES * with_bytes + len(characters | {SPACE})
@@ -80,8 +81,8 @@ class Vocabulary:
                 remove_extra_whitespaces=False,
                 add_dummy_prefix=settings.kind != "character",
                 character_coverage=1.0,
-                required_chars="" if settings.kind == "word" else "".join(sorted(characters - {SPACE, RESERVED})),
-                user_defined_symbols=[RESERVED] if RESERVED in characters and settings.kind != "word" else [],
+                required_chars="" if settings.kind == "word" else "".join(sorted(characters - {SPACE, *RESERVED})),
+                user_defined_symbols=[] if settings.kind == "word" else reserved,
                 max_sentence_length=8 * LONGEST,
                 num_threads=THREADS,
                 pad_id=cls.pad,
@@ -182,4 +183,7 @@ def sampled(lines: Iterable[str]) -> tuple[list[str], set[str]]:
 
 
 def learnable(line: str) -> str:
-    return line[:LONGEST].replace(RESERVED, " ")
+    line = line[:LONGEST]
+    for sign in RESERVED:
+        line = line.replace(sign, " ")
+    return line

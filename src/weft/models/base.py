@@ -7,9 +7,8 @@ comes in, H heads, V vocabulary. Axis 0 of every tensor of every state is the ba
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
-import torch
 from torch import Tensor, nn
 
 from weft.data.batch import Padded
@@ -66,19 +65,15 @@ Tree = TypeVar("Tree")
 
 def reorder(state: Tree, rows: Tensor) -> Tree:
     """Rows `rows` (N,) of every tensor in nested tuples, for every architecture."""
+    reordered: Any = state
     if isinstance(state, Tensor):
-        return state.index_select(0, rows)
-    if isinstance(state, tuple):
+        reordered = state.index_select(0, rows)
+    elif isinstance(state, tuple):
         parts = [reorder(part, rows) for part in state]
-        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
-    return state
+        reordered = type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    return cast(Tree, reordered)
 
 
 def per_sentence(x: Tensor, sentences: int) -> Tensor:
     """(N,D) -> (B,K,D): the hypotheses of a sentence become the queries that it is asked with."""
     return x.view(sentences, -1, x.size(-1))
-
-
-def masked(mask: Tensor, energy: Tensor) -> Tensor:
-    """Energy (...) with -inf where mask is False, so that softmax gives exactly zero there."""
-    return energy.masked_fill(~mask, -torch.inf)

@@ -1,6 +1,6 @@
 """A model directory: all that anyone needs to use a model, and nothing pickled.
 
-    recipe.yaml  model.safetensors  source.model  target.model  card.md
+recipe.yaml  model.safetensors  source.model  target.model  card.md
 """
 
 from __future__ import annotations

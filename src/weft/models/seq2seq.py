@@ -11,7 +11,8 @@ from weft.models.base import Decoder, Encoder
 from weft.models.rnn import RecurrentDecoder, RecurrentEncoder
 from weft.models.transformer import TransformerDecoder, TransformerEncoder
 from weft.nn.ends import SoftmaxOutput, TokenInput
-from weft.recipe import Model, RecurrentDecoder as RecurrentDecoderSettings
+from weft.recipe import Model
+from weft.recipe import RecurrentDecoder as RecurrentDecoderSettings
 from weft.recipe import RecurrentEncoder as RecurrentEncoderSettings
 
 

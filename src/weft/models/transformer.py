@@ -5,15 +5,15 @@ B sentences, K hypotheses, N = B*K, S source length, T target length, D width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from weft.data.batch import Padded
-from weft.models.base import Decoder, Encoder, Memory, per_sentence
+from weft.models.base import Decoder, Encoder, Memory
 from weft.nn.attention import MultiHead
 from weft.nn.dropout import Dropout
 from weft.nn.position import Sinusoidal
@@ -138,8 +138,11 @@ class TransformerDecoder(Decoder[TransformerFixed, tuple[Tensor, ...]]):
         self.width = width
         reset(self)
 
+    def decoder_layers(self) -> Iterator[DecoderLayer]:
+        return cast(Iterator[DecoderLayer], iter(self.layers))
+
     def init(self, memory: Memory) -> tuple[TransformerFixed, tuple[Tensor, ...]]:
-        keys = tuple(layer.attention.keys(memory.values) for layer in self.layers)
+        keys = tuple(layer.attention.keys(memory.values) for layer in self.decoder_layers())
         past = memory.values.new_zeros(len(memory.values), 0, 2 * self.width)
         return TransformerFixed(keys, memory.mask[:, None]), tuple(past for _ in self.layers)
 

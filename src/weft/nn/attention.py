@@ -70,4 +70,5 @@ class MultiHead(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """(B,T,D) -> (B,H,T,D/H)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        heads: Tensor = x.unflatten(-1, (self.heads, -1))
+        return heads.transpose(1, 2)

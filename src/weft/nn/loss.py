@@ -66,4 +66,4 @@ class SmoothedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         grad_x, grad_weight, grad_bias = ctx.saved_tensors
         scale = upstream[0]
-        return grad_x.mul_(scale.to(grad_x.dtype)), grad_weight.mul_(scale), grad_bias.mul_(scale), None, None
+        return grad_x * scale.to(grad_x.dtype), grad_weight * scale, grad_bias * scale, None, None

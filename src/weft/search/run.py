@@ -39,7 +39,7 @@ class Limits:
     attention: bool = False
 
     def score(self, total: float, length: int) -> float:
-        return total / max(1, length) ** self.length_penalty
+        return total / float(max(1, length) ** self.length_penalty)
 
     def best_possible(self, total: float, sentence: int) -> float:
         """What a hypothesis that goes on can still reach: log-probabilities only add up to less."""
@@ -84,7 +84,9 @@ def search(
     totals[:, 0] = 0.0
     tokens = torch.full((len(source) * width,), limits.begin, device=device)
     empty = torch.empty(len(tokens), 0, device=device)
-    history = History(empty.long(), empty, empty.new_empty(len(tokens), 0, source.data.size(1)) if limits.attention else None)
+    history = History(
+        empty.long(), empty, empty.new_empty(len(tokens), 0, source.data.size(1)) if limits.attention else None
+    )
     finished = [Finished() for _ in range(len(source))]
     live = list(range(len(source)))
 
@@ -155,12 +157,12 @@ def ended(
 
 def cut_off(sentence: Finished, history: History, first: int, width: int, limits: Limits) -> None:
     """Fill up the n best with what has reached the length cap without an end."""
+    known = [hypothesis.tokens for hypothesis in sentence.hypotheses]
     for row in range(first, first + width):
-        scores = history.scores[row].tolist()
-        if len(sentence.hypotheses) >= limits.n_best or -torch.inf in scores:
+        tokens, scores = history.tokens[row].tolist(), history.scores[row].tolist()
+        if len(sentence.hypotheses) >= limits.n_best or -torch.inf in scores or tokens in known:
             continue
+        known.append(tokens)
         attention = None if history.weights is None else history.weights[row].cpu()
         score = limits.score(sum(scores), len(scores))
-        sentence.hypotheses.append(Hypothesis(history.tokens[row].tolist(), scores, score, "length", attention))
-
-
+        sentence.hypotheses.append(Hypothesis(tokens, scores, score, "length", attention))

@@ -35,6 +35,7 @@ class Prediction:
     token_scores: list[float]
     finish_reason: str  # end, length (cut off at the cap), empty (an empty line in)
     source_tokens: list[str] = field(default_factory=list)
+    unknown: int = 0  # source tokens that the vocabulary does not have
     attention: Tensor | None = None  # (T,S) rows: tokens and the end; columns: source_tokens and the end
     alternatives: list[Prediction] = field(default_factory=list)
 
@@ -50,6 +51,8 @@ class Prediction:
             "token_scores": self.token_scores,
             "finish_reason": self.finish_reason,
         }
+        if self.unknown:
+            plain["unknown_source_tokens"] = self.unknown
         if self.attention is not None:
             plain["source_tokens"] = self.source_tokens
             plain["attention"] = self.attention.tolist()
@@ -71,7 +74,9 @@ class Model:
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
-    def predict(self, lines: Iterable[str], n_best: int = 1, attention: bool = False, **search: Any) -> list[Prediction]:
+    def predict(
+        self, lines: Iterable[str], n_best: int = 1, attention: bool = False, **search: Any
+    ) -> list[Prediction]:
         """One Prediction a line, in order; `search` takes the recipe's search settings, such as beam=5.
 
         Raises WeftError for a setting that does not exist or cannot be.
@@ -140,6 +145,7 @@ class Model:
             token_scores=hypothesis.token_scores,
             finish_reason=hypothesis.finish_reason,
             source_tokens=self.source.pieces(source),
+            unknown=source.count(self.source.unk),
             attention=None if hypothesis.attention is None else hypothesis.attention[:, : len(source) + 1],
         )
 

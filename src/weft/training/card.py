@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from weft.data.corpus import Counts
+from weft.data.counts import Counts
 from weft.files import write_text
 from weft.models.directory import CARD
 from weft.recipe import Recipe
@@ -18,7 +18,8 @@ def write(folder: Path, recipe: Recipe, progress: Progress, counts: Counts) -> N
         f"# {recipe.name}",
         "",
         f"A {encoder.kind} encoder of {encoder.layers} layers with a {decoder.kind} decoder of {decoder.layers}, "
-        f"width {recipe.model.width}, trained with weft for {progress.step:,} steps in {progress.seconds / 60:.1f} min.",
+        f"width {recipe.model.width}, trained with weft for {progress.step:,} steps "
+        f"in {progress.seconds / 60:.1f} minutes.",
         "",
         f"- best {recipe.validation.metric} on the development set: {best}",
         *(f"- {line}" for line in counts.report()),

@@ -1,7 +1,7 @@
 """What a run writes: validated checkpoints, and the state from which it resumes exactly.
 
-    checkpoints/000500.safetensors  scores.json    kept for averaging
-    training/state-000700/                         weights, optimiser, order, random state, best score, patience
+checkpoints/000500.safetensors  scores.json    kept for averaging
+training/state-000700/                         weights, optimiser, order, random state, best score, patience
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Progress:
     seconds: float = 0.0
     plateau: dict[str, Any] = field(default_factory=dict)
     finished: str = ""
+    data: str = ""  # fingerprint of what it is trained on
 
 
 def save_state(run: Path, progress: Progress, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -98,7 +99,9 @@ def put_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tensors:
     for name, tensor in tensors.items():
         kind, _, parameter = name.partition(".")
         place = named[parameter]
-        optimizer.state[place][kind] = tensor if kind == "step" and not on_accelerator(place) else tensor.to(place.device)
+        optimizer.state[place][kind] = (
+            tensor if kind == "step" and not on_accelerator(place) else tensor.to(place.device)
+        )
 
 
 def on_accelerator(tensor: Tensor) -> bool:

@@ -136,7 +136,8 @@ def spoken(recipe: Recipe, source: Side, target: Side, pairs: int) -> list[str]:
         f"{pairs:,} pairs{more}: {source.characters:.0f} characters a source, {target.characters:.0f} a target; "
         f"different words {source.types:,} and {target.types:,}",
         f"source as {names[recipe.vocabulary.source.kind]}, target as {names[recipe.vocabulary.target.kind]}"
-        f"{', one vocabulary' if recipe.vocabulary.shared else ''}  (vocabulary.source.kind=..., vocabulary.shared=...)",
+        f"{', one vocabulary' if recipe.vocabulary.shared else ''}  (vocabulary.source.kind=..., "
+        f"vocabulary.shared=...)",
         f"Transformer {stack.layers}+{recipe.model.decoder.layers} layers, width {recipe.model.width}  "
         f"(model.width=..., model.encoder.kind=rnn ...)",
         f"batches of {recipe.training.batch_tokens} tokens, at most {recipe.training.epochs} epochs, stops after "

@@ -14,6 +14,7 @@ from types import FrameType
 import torch
 
 import weft.recipe
+from weft.data.cache import spool
 from weft.data.corpus import prepare
 from weft.errors import WeftError
 from weft.files import write_text
@@ -59,6 +60,7 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
     """
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     recipe, folder = chosen(str(what), overrides, say)
+    recipe = spool(recipe)
     settings = recipe.training
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -119,7 +121,8 @@ def check_same(before: Recipe, now: Recipe, folder: Path) -> None:
     other = [
         key
         for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key) and not any(key == free or key.startswith(f"{free}.") for free in FREE_TO_CHANGE)
+        if old.get(key) != new.get(key)
+        and not any(key == free or key.startswith(f"{free}.") for free in FREE_TO_CHANGE)
     ]
     if other:
         listed = "; ".join(f"{key} is {old.get(key)!r} there and {new.get(key)!r} here" for key in other[:3])

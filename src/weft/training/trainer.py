@@ -56,7 +56,7 @@ class Trainer:
         self.dev_items = items(pairs, recipe.validation.several_references)[: recipe.validation.items]
         self.learning_rate = LearningRate(self.settings)
         self.optimizer = make_optimizer(recipe, self.network)
-        self.progress = Progress(micro_batches=self.settings.accumulate)
+        self.progress = Progress(micro_batches=self.settings.accumulate, data=data.fingerprint)
         self.stop_wanted = ""
 
     def tell(self, event: str, **record: Any) -> None:
@@ -75,6 +75,11 @@ class Trainer:
             self.try_longest_batch()
             self.try_validation()
         else:
+            if resumed.data != self.data.fingerprint:
+                raise WeftError(
+                    f"{self.folder}: the data of this run has changed since it began, so it cannot go on as it was; "
+                    f"put the files back, or start another run with name=..."
+                )
             self.progress = resumed
             self.learning_rate.resume(resumed.plateau)
             self.tell("resume", step=resumed.step)

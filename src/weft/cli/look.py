@@ -1,0 +1,137 @@
+"""weft look."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weft.cli.evaluate import read_items, writing
+from weft.cli.predict import add_search, search_options
+from weft.errors import WeftError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from weft.look.attention import Example
+    from weft.tasks.text import Prediction
+
+END = "∎"  # one column wide, where `</s>` would widen all
+
+
+def parser() -> argparse.ArgumentParser:
+    look = argparse.ArgumentParser(
+        prog="weft look",
+        description="Pictures of a run or of what its model does: PNG, SVG or PDF by the name of the file.",
+        epilog="weft look runs/pairs --curves  |  weft look runs/pairs --attention 'a line' --out attention.png  |  "
+        "weft look runs/pairs --length test.tsv",
+    )
+    look.add_argument("model", metavar="RUN|MODEL", help="the folder of a run or model")
+    which = look.add_mutually_exclusive_group()
+    which.add_argument(
+        "--curves", nargs="?", const="", metavar="FILE.png", help="loss and scores over the steps (RUN/curves.png)"
+    )
+    which.add_argument(
+        "--attention", action="append", metavar="LINE", help="what each output looked at, in the terminal; repeatable"
+    )
+    which.add_argument("--length", metavar="FILE", help="score by source length of the pairs in a file")
+    look.add_argument("--out", metavar="FILE.png", help="where --attention or --length is drawn (MODEL/length.png)")
+    look.add_argument("--device", default="cpu")
+    add_search(look)
+    return look
+
+
+def run(options: argparse.Namespace) -> int:
+    sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+    if options.curves is not None:
+        curves(options)
+    elif options.attention:
+        attention(options)
+    elif options.length:
+        length(options)
+    else:
+        raise WeftError("expected what to look at: --curves, --attention 'a line' or --length pairs.tsv")
+    return 0
+
+
+def curves(options: argparse.Namespace) -> None:
+    from weft.look.curves import draw_curves, read_log
+
+    folder = Path(options.model)
+    if not folder.is_dir():
+        raise WeftError(f"{folder}: no such run")
+    drawn = Path(options.curves or options.out or folder / "curves.png")
+    log = read_log(folder / "log.jsonl")
+    with writing(drawn):
+        draw_curves(log, drawn)
+    print(drawn)
+
+
+def attention(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from weft.look.attention import draw_grid
+    from weft.tasks.text import load
+
+    model = load(options.model, options.device)
+    predictions = model.predict(options.attention, attention=True, **search_options(options))
+    words = model.recipe.vocabulary.target.kind == "word"
+    examples = [example_of(line, found, words) for line, found in zip(options.attention, predictions, strict=True)]
+    console = Console(highlight=False)
+    for example, prediction in zip(examples, predictions, strict=True):
+        console.print(f"{example.title} → {prediction}\n", markup=False, soft_wrap=True)
+        print_matrix(example, console)
+    if options.out:
+        drawn = Path(options.out)
+        with writing(drawn):
+            draw_grid(examples, drawn)
+        print(drawn)
+
+
+def example_of(line: str, prediction: Prediction, words: bool) -> Example:
+    """The attention of a prediction with its pieces; the mark of a space is left out where all pieces are words."""
+    from weft.look.attention import Example
+
+    if prediction.attention is None:
+        why = "an empty line has no output" if prediction.finish_reason == "empty" else "this model does not attend"
+        raise WeftError(f"there is no attention to show for {line!r}: {why}")
+    weights = prediction.attention.numpy()
+    tokens = [token.removeprefix("▁") for token in prediction.tokens] if words else prediction.tokens
+    return Example(weights, [*prediction.source_tokens, END], [*tokens, END][: len(weights)], line)
+
+
+def print_matrix(example: Example, console: Console) -> None:
+    """The matrix in the terminal, where it is wide enough."""
+    from rich.cells import cell_len
+
+    from weft.look.attention import in_terminal
+
+    plain = in_terminal(example.weights, example.source_pieces, example.target_pieces, colour=False)
+    width = max(map(cell_len, plain.split("\n")))
+    if console.is_terminal and width > console.width:
+        print(f"(too wide for this terminal of {console.width} columns, it has {width}: --out FILE.png draws it)")
+    elif console.is_terminal and not console.no_color:
+        print(in_terminal(example.weights, example.source_pieces, example.target_pieces))
+    else:
+        print(plain)
+    print()
+
+
+def length(options: argparse.Namespace) -> None:
+    from weft.look.length import draw_length
+    from weft.look.report import buckets_of
+    from weft.metrics.score import check_names
+    from weft.tasks.evaluate import default_metrics, evaluate
+    from weft.tasks.text import load
+
+    model = load(options.model, options.device)
+    recipe = model.recipe
+    metric = default_metrics(recipe.validation.metrics, recipe.vocabulary.target.kind)[0]
+    check_names([metric], recipe.target_language)
+    items = read_items(options.length, recipe.data.columns, recipe.validation.several_references)
+    evaluation = evaluate(model, items, [metric], **search_options(options))
+    drawn = Path(options.out or Path(options.model) / "length.png")
+    with writing(drawn):
+        draw_length(buckets_of(evaluation, recipe), drawn)
+    print(drawn)

@@ -1,0 +1,318 @@
+"""Every row of docs/bad-input.md, done: the message is the one printed there, and nothing that was there is lost."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import gzip
+import io
+import os
+import random
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+import weft
+from weft.cli.main import main
+from weft.training.train import train
+
+PAGE = Path(__file__).parent.parent / "docs" / "bad-input.md"
+STATE = "runs/words/training/state-00000004"
+LOCK = ".training"
+RECIPE = """\
+name: words
+data: {train: pairs.tsv, dev_fraction: 0.2}
+vocabulary:
+  source: {kind: character, size: 40}
+  target: {kind: word, size: 40}
+model:
+  width: 8
+  encoder: {kind: rnn, width: 8}
+  decoder: {kind: rnn, width: 8, attention_width: 8}
+training: {steps: 4, batch_tokens: 128, save_every: 2, threads: 1, device: cpu}
+validation: {every: 2, metrics: [line_error_rate], items: 4}
+search: {beam: 1, max_extra: 2, max_ratio: 1.0}
+"""
+
+
+class Row(NamedTuple):
+    """One row of a table: what is wrong, what is run, what is said."""
+
+    wrong: str
+    command: str
+    message: str
+
+
+def rows() -> list[Row]:
+    found = []
+    for line in PAGE.read_text("utf-8").split("\n"):
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if len(cells) == 3 and cells[1].startswith("`weft"):
+            found.append(Row(cells[0], *(cell.strip("`").strip() for cell in cells[1:])))
+    return found
+
+
+Setup = Callable[[pytest.MonkeyPatch], object]
+
+
+def holds(name: str, content: str | bytes) -> Setup:
+    """Write a file, whatever was there before."""
+
+    def write(_: pytest.MonkeyPatch) -> None:
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return write
+
+
+def recipe_with(old: str, new: str, name: str = "other.yaml") -> Setup:
+    """The recipe, one part of it changed, under another name."""
+    assert old in RECIPE
+    return holds(name, RECIPE.replace("name: words", "name: other").replace(old, new))
+
+
+def lacks(name: str) -> Setup:
+    return lambda _: Path(name).unlink()
+
+
+def has_folder(name: str) -> Setup:
+    return lambda _: Path(name).mkdir()
+
+
+def unequal(_: pytest.MonkeyPatch) -> None:
+    Path("words.txt").write_text("ab\nbc\ncd\n")
+    Path("sounds.txt").write_text("A B\nB C\n")
+
+
+def changed_data(_: pytest.MonkeyPatch) -> None:
+    data = Path("pairs.tsv")
+    data.write_text(data.read_text().replace("F", "G"))
+
+
+def another_width(_: pytest.MonkeyPatch) -> None:
+    recipe = Path("runs/words/recipe.yaml")
+    recipe.write_text(recipe.read_text().replace("  width: 8\n", "  width: 10\n", 1))
+
+
+def being_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = open(f"runs/words/{LOCK}", "w")  # noqa: SIM115 - held until the test is over
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    lock.write("4711")
+    lock.flush()
+    monkeypatch.setattr(sys, "held_by_this_test", lock, raising=False)
+
+
+def full_disk(folder: str) -> Setup:
+    """Nothing more can be put below the folder."""
+
+    def fill(monkeypatch: pytest.MonkeyPatch) -> None:
+        def refusing(
+            real: Callable[[str | Path, str | Path], None],
+        ) -> Callable[[str | Path, str | Path], None]:
+            def move(source: str | Path, target: str | Path) -> None:
+                if Path(target).is_relative_to(folder):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+                real(source, target)
+
+            return move
+
+        monkeypatch.setattr("weft.files.os.replace", refusing(os.replace))
+        monkeypatch.setattr("weft.files.os.rename", refusing(os.rename))
+
+    return fill
+
+
+def no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def nothing(_: pytest.MonkeyPatch) -> None:
+    pass
+
+
+# What each row needs besides pairs.tsv, recipe.yaml and runs/words. A row that is not here needs nothing.
+SETUPS: dict[str, Setup] = {
+    "a folder that is no run": has_folder("folder"),
+    "a folder where a file belongs": has_folder("folder"),
+    "a binary file": holds("words.tsv", b"ab\tA B\n\x00\x01\x02\n"),
+    "Latin-1 text": holds("words.tsv", "café\tK AE F EY\n".encode("latin-1")),
+    "UTF-16 text": holds("words.tsv", "ab\tA B\n".encode("utf-16-le").join([b"\xff\xfe", b""])),
+    "a .gz that is none": holds("words.tsv.gz", b"ab\tA B\n"),
+    "a .gz that was cut off": holds("words.tsv.gz", gzip.compress(random.Random(1).randbytes(500), mtime=0)[:300]),
+    "a Parquet file that is none": holds("words.parquet", b"ab\tA B\n"),
+    "a file of another kind": holds("words.txt", "no tab here\n"),
+    "a row with too few columns": holds("words.tsv", "ab\tA B\ncd\n"),
+    "CSV with an open quote": holds("words.csv", 'ab,"A B\n'),
+    "a line break within a CSV cell": holds("words.csv", 'ab,"A\nB"\n'),
+    "a line that is not JSON": holds("words.jsonl", '{"source": "ab", "target": "A B"}\n{"source": "cd"\n'),
+    "a JSON value that is no string": holds("words.jsonl", '{"source": "ab", "target": "A"}\n{"source": "c", "target": 3}\n'),
+    "a key that is not there": holds("words.jsonl", '{"word": "ab", "target": "A B"}\n'),
+    "unequal numbers of lines": unequal,
+    "no pair with two sides": holds("words.tsv", "ab\t\n\tA B\n \t \n"),
+    "one pair only": holds("words.tsv", "ab\tA B\n"),
+    "one source only": holds("words.tsv", "ab\tA B\nab\tA P\n"),
+    "standard input that is empty": recipe_with("pairs.tsv", '"-"'),
+    "standard input twice": recipe_with("pairs.tsv", '"-", dev: "-"'),
+    "an unknown key": recipe_with("{steps: 4", "{stepz: 4"),
+    "a value of another type": recipe_with("{steps: 4", "{steps: many"),
+    "a value out of bounds": recipe_with("{steps: 4", "{steps: 0"),
+    "an unknown kind": recipe_with("encoder: {kind: rnn", "encoder: {kind: rmn"),
+    "heads that do not divide the width": recipe_with("encoder: {kind: rnn, width: 8}", "encoder: {kind: transformer, heads: 3}"),
+    "shared embeddings without a shared vocabulary": recipe_with("  width: 8\n", "  width: 8\n  embedding: {share: all, dropout: 0.1}\n"),
+    "a vocabulary too small for the characters": recipe_with("{kind: character, size: 40}", "{kind: character, size: 8}"),
+    "no data": holds("other.yaml", "model: {width: 64}\n"),
+    "a recipe that is no YAML": holds("other.yaml", "data: {train: pairs.tsv\n"),
+    "a recipe that is no mapping": holds("other.yaml", "pairs.tsv\n"),
+    "a device that is not there": no_accelerator,
+    "something in the way": holds("runs/other/notes.txt", "mine\n"),
+    "a run that is being trained": being_trained,
+    "data that changed since the run began": changed_data,
+    "a full disk, below the cache": full_disk("cache"),
+    "a full disk, below the run": full_disk("runs/other"),
+    "no weights": lacks("runs/words/model.safetensors"),
+    "damaged weights": holds("runs/words/model.safetensors", b"abc"),
+    "weights of another recipe": another_width,
+    "no vocabulary": lacks("runs/words/source.model"),
+    "a damaged vocabulary": holds("runs/words/source.model", b"abc"),
+    "a damaged state": holds(f"{STATE}/progress.json", b"abc"),
+    "a state with a file missing": lacks(f"{STATE}/random.safetensors"),
+    "a damaged checkpoint": holds("runs/words/checkpoints/00000004.safetensors", b"abc"),
+    "no log": lacks("runs/words/log.jsonl"),
+    "one file of two": holds("words.txt", "ab\n"),
+    "nothing to score": holds("words.tsv", ""),
+    "text that is not UTF-8": holds("lines.txt", b"ab\n\xe9\n"),
+}  # fmt: skip
+
+NOT_YET = {
+    "data that changed since the run began": "the run's vocabularies are overwritten before the data is compared",
+    "a full disk, below the run": "the vocabularies are saved where a failure to write is not caught",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pairs.tsv, recipe.yaml and the run runs/words."""
+    folder = tmp_path_factory.mktemp("finished")
+    draw = random.Random(1)
+    words = ["".join(draw.choices("abcdef", k=draw.randint(2, 6))) for _ in range(60)]
+    (folder / "pairs.tsv").write_text("".join(f"{word}\t{' '.join(word.upper())}\n" for word in words))
+    (folder / "recipe.yaml").write_text(RECIPE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("WEFT_CACHE", "cache")
+        train("recipe.yaml", say=lambda line: None)
+    shutil.rmtree(folder / "cache")
+    return folder
+
+
+@pytest.fixture
+def place(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, which is the current folder."""
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("WEFT_CACHE", "cache")
+    return copy
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != LOCK and "cache" not in path.parts
+    }
+
+
+def given(command: str) -> tuple[list[str], bytes]:
+    """The arguments of a command line, and what its standard input holds."""
+    words = shlex.split(command)[1:]
+    if "<" not in words:
+        return words, b""
+    at = words.index("<")
+    return words[:at], Path(words[at + 1]).read_bytes()
+
+
+def said(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is said of bad input, by the command line or, after `weft.`, by Python."""
+    if command.startswith("weft."):
+        with pytest.raises(weft.WeftError) as error:
+            eval(command, {"weft": weft})
+        return str(error.value)
+    arguments, stdin = given(command)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    told = capsys.readouterr()
+    assert end.value.code == 2
+    assert "Traceback" not in told.err
+    return told.err[re.search(r"^weft(?: \w+)?: ", told.err, re.MULTILINE).start() :].rstrip("\n")
+
+
+def agrees(message: str, expected: str) -> bool:
+    """Whether they are equal; `…` stands for what a library adds at the end."""
+    return message.startswith(expected.removesuffix("…")) if expected.endswith("…") else message == expected
+
+
+def cases() -> list[object]:
+    """The rows; one that does not hold yet says why, and tells when it does."""
+    marks = {wrong: [pytest.mark.xfail(reason=why, strict=True)] for wrong, why in NOT_YET.items()}
+    return [pytest.param(row, id=row.wrong, marks=marks.get(row.wrong, ())) for row in rows()]
+
+
+@pytest.mark.parametrize("row", cases())
+def test_bad_input_is_told_in_one_message(
+    row: Row, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SETUPS.get(row.wrong, nothing)(monkeypatch)
+    before = contents(place)
+    message = said(row.command, capsys, monkeypatch)
+    assert agrees(message, row.message), message
+    after = contents(place)
+    assert [path for path in before if after.get(path) != before[path]] == []
+    assert [path for path in after if path.name.endswith(".part")] == []
+
+
+UNTOLD: dict[str, tuple[str, Setup]] = {
+    "a run below a file": ("weft train recipe.yaml name=other out=pairs.tsv", nothing),
+    "an average below a file": ("weft average runs/words --best 2 --out pairs.tsv/average", nothing),
+    "a device to predict on that is not there": ("weft predict runs/words --device cuda < pairs.tsv", no_accelerator),
+    "an unknown device to predict on": ("weft predict runs/words --device gpu < pairs.tsv", nothing),
+    "an endless length cap": ("weft predict runs/words --max-ratio inf < pairs.tsv", nothing),
+    "scores of another shape": (
+        "weft average runs/words --best 2",
+        holds("runs/words/checkpoints/scores.json", "[]"),
+    ),
+    "a state of other tensors": (
+        "weft train runs/words",
+        lambda _: shutil.copy(f"{STATE}/random.safetensors", f"{STATE}/optimizer.safetensors"),
+    ),
+}
+
+
+@pytest.mark.xfail(reason="ends in a traceback", strict=True)
+@pytest.mark.parametrize(("command", "setup"), UNTOLD.values(), ids=UNTOLD)
+def test_bad_input_without_a_message_yet(
+    command: str,
+    setup: Setup,
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup(monkeypatch)
+    assert said(command, capsys, monkeypatch)
+
+
+def test_every_setup_belongs_to_a_row() -> None:
+    named = [row.wrong for row in rows()]
+    assert len(set(named)) == len(named)
+    assert SETUPS.keys() <= set(named)
