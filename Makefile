@@ -30,7 +30,7 @@ test: $(INSTALLED)
 
 lint: $(INSTALLED)
 	@$(PY) -m ruff check .
-	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff format --check --exclude '*.md' .
 
 types: $(INSTALLED)
 	@$(PY) -m mypy

@@ -110,8 +110,9 @@ def trained_model() -> weft.Model:
         console.print(f"It was trained before (to train it again: rm -r {RUN}).\n")
         return weft.load(RUN)
     console.print(
-        f"A GRU encoder and decoder with attention, as in Bahdanau et al. 2015, from scratch, for about\n"
-        f"two and a half minutes on two cores. The recipe is {RECIPE}.\n"
+        "A GRU encoder and decoder with attention, as in Bahdanau et al. 2015, from\n"
+        "scratch, for about two and a half minutes on two cores. Ctrl-C stops it, and\n"
+        f"the same command goes on. The recipe is {RECIPE}.\n"
     )
     model = weft.train(RECIPE, say=told)
     console.print()
@@ -134,8 +135,8 @@ def score(model: weft.Model, test: Sequence[Pair]) -> None:
     expected = list(references.values())
     words, phonemes = compute(["line_error_rate", "unit_error_rate"], outputs, expected)
     table = Table.grid(padding=(0, 2))
-    table.add_row("[bold]word error rate[/]", f"[bold green]{words.value:.1f} %[/]", "the word is not exactly right")
-    table.add_row("[bold]phoneme error rate[/]", f"[bold green]{phonemes.value:.1f} %[/]", "its sounds that are wrong")
+    table.add_row("[bold]word error rate[/]", f"[bold green]{words.value:.1f} %[/]", "of the words have a sound wrong")
+    table.add_row("[bold]phoneme error rate[/]", f"[bold green]{phonemes.value:.1f} %[/]", "of their sounds are wrong")
     console.print(table)
     console.print(f"\n{len(outputs):,} words in {seconds:.1f} seconds, beam {BEAM}. Some of those it got wrong:\n")
     wrong = [row for row in zip(references, expected, outputs, strict=True) if row[2] not in row[1]]

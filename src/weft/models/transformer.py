@@ -47,12 +47,11 @@ class FeedForward(nn.Module):
         self.wide = nn.Linear(width, settings.feed_forward)
         self.narrow = nn.Linear(settings.feed_forward, width)
         self.activation = ACTIVATIONS[settings.activation]
-        self.dropout = Dropout(settings.dropout)
         self.around = Part(width, settings)
 
     def forward(self, x: Tensor) -> Tensor:
         """(...,D) -> (...,D)."""
-        hidden = self.dropout(self.activation(self.wide(self.around.enter(x))))
+        hidden = self.activation(self.wide(self.around.enter(x)))
         return self.around.leave(x, self.narrow(hidden))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import weft.recipe
 from weft.data.read import read_pairs
 from weft.errors import WeftError
-from weft.recipe import Columns, Recipe
+from weft.recipe import Recipe
 
 SAMPLE = 100_000  # pairs that are looked at
 FEW_TYPES = 300  # so few different words, each seen often, are units such as phonemes or tags
@@ -64,8 +64,8 @@ def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> 
     if not pairs:
         raise WeftError(f"{what}: no usable pair: every line has an empty side")
     source, target = (look_at([pair[side] for pair in pairs]) for side in (0, 1))
-    settings = chosen(source, target, len(pairs)) | {"name": name, "data": {"train": what}}
-    settings["data"] |= {"columns": Columns().model_dump()}
+    settings = chosen(source, target, len(pairs)) | {"name": name}
+    settings["data"]["train"] = what
     for override in overrides:
         weft.recipe.apply_override(settings, override)
     recipe = weft.recipe.checked(settings, "command line")
@@ -86,7 +86,7 @@ def chosen(source: Side, target: Side, pairs: int) -> dict[str, Any]:
         width, layers, dropout = 256, 3, 0.2
     else:
         width, layers, dropout = 512, 6, 0.1
-    stack = {"kind": "transformer", "layers": layers, "heads": width // 64 * 2, "feed_forward": 4 * width}
+    stack = {"kind": "transformer", "layers": layers, "heads": max(4, width // 64), "feed_forward": 4 * width}
     stack |= {"dropout": dropout}
     units = target.kind != "bpe"
     every = 100 if pairs < 20_000 else 500

@@ -1,0 +1,56 @@
+"""What is chosen for a file that comes without a recipe."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from weft.errors import WeftError
+from weft.training.preset import suggest
+
+WORDS = "ein zwei drei vier haus hund katze maus läuft schläft isst trinkt schnell langsam rot grün".split()
+
+
+def write(path: Path, pairs: list[tuple[str, str]]) -> str:
+    path.write_text("".join(f"{source}\t{target}\n" for source, target in pairs))
+    return str(path)
+
+
+def test_spelling_to_phonemes(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    pairs = [("".join(rng.choices("abcdefg", k=6)), " ".join(rng.choices(["AE1", "B", "K"], k=5))) for _ in range(300)]
+    recipe = suggest(write(tmp_path / "g2p.tsv", pairs), [], [].append)
+    assert recipe.name == "g2p"
+    assert (recipe.vocabulary.source.kind, recipe.vocabulary.target.kind) == ("character", "word")
+    assert recipe.validation.metric == "line_error_rate"
+    assert not recipe.vocabulary.shared
+
+
+def test_running_text_with_one_alphabet_shares_its_pieces(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    words = [first + second for first in WORDS for second in WORDS + ["e" + word for word in WORDS]]
+    lines = [" ".join(rng.choices(words, k=12)) for _ in range(800)]
+    recipe = suggest(write(tmp_path / "t.tsv", list(zip(lines[::2], lines[1::2], strict=True))), [], [].append)
+    assert recipe.vocabulary.shared and recipe.model.embedding.share == "all"
+    assert recipe.validation.metric == "bleu"
+
+
+def test_what_is_chosen_is_said_and_what_is_asked_wins(tmp_path: Path) -> None:
+    said: list[str] = []
+    data = write(tmp_path / "t.tsv", [("ab", "cd")] * 20)
+    recipe = suggest(data, ["model.width=64", "vocabulary.target.kind=word", "name=mine"], said.append)
+    assert recipe.model.width == 64 and recipe.name == "mine" and recipe.vocabulary.target.kind == "word"
+    assert any("20 pairs" in line for line in said) and any("width 64" in line for line in said)
+
+
+def test_larger_data_gets_a_larger_model(tmp_path: Path) -> None:
+    small = suggest(write(tmp_path / "s.tsv", [("abc", "cd")] * 200), [], [].append)
+    large = suggest(write(tmp_path / "l.tsv", [("abc", "cd")] * 30_000), [], [].append)
+    assert large.model.width > small.model.width and large.data.dev_fraction < small.data.dev_fraction
+
+
+def test_nothing_usable_is_said(tmp_path: Path) -> None:
+    with pytest.raises(WeftError, match="no usable pair"):
+        suggest(write(tmp_path / "t.tsv", [("", "x"), ("y", "")]), [], [].append)
