@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from weft.errors import WeftError, nearest
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class Parallel(Section):
@@ -38,13 +38,18 @@ class Columns(Section):
 
 
 class Data(Section):
-    train: Files = Field(description="a file, a glob, a list of them, `-` for standard input, or {source, target}")
+    train: Files = Field(description="a file, a glob, a list of them, '-' for standard input, or {source, target}")
     dev: Files | None = Field(None, description="held-out pairs; without it a part of `train` is split off by hash")
     test: Files | None = Field(None, description="what `weft evaluate RUN` scores when it is given no file")
     columns: Columns = Columns()
     dev_fraction: float = Field(0.05, gt=0.0, le=0.5, description="part of `train` held out when `dev` is not given")
     max_length: int = Field(256, ge=1, description="longer pairs, in pieces of either side, are left out and counted")
     duplicates: Literal["keep", "drop"] = Field("keep", description="what becomes of a pair that was there before")
+
+    @field_validator("train", "dev", "test", mode="before")
+    @classmethod
+    def a_lone_dash_is_standard_input(cls, files: Any) -> Any:
+        return "-" if files == [None] else files  # how YAML reads `train: -`
 
 
 class Vocabulary(Section):
@@ -143,7 +148,7 @@ class Validation(Section):
     every: int = Field(500, ge=1, description="steps")
     metric: str = Field("loss", description="what decides on best checkpoint and early stop: loss or a metric")
     metrics: list[str] = Field([], description="computed on real search output at each validation")
-    items: int = Field(500, ge=1, description="search runs on the first so many items of the development set")
+    items: int = Field(500, ge=1, description="search runs on so many items, spread evenly over the development set")
     beam: int = Field(1, ge=1, description="of that search; greedy is fast, and orders checkpoints as well")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without improvement")
     several_references: bool = Field(False, description="equal sources are one item; its targets are alternatives")
@@ -206,18 +211,25 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         text = path.read_text("utf-8")
     except FileNotFoundError:
         raise WeftError(f"{path}: no such recipe") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise WeftError(f"{path}: cannot be read as a recipe: {error}") from None
+    except UnicodeDecodeError:
+        raise WeftError(f"{path}: not a recipe: it is not UTF-8 text") from None
+    except OSError as error:
+        raise WeftError(f"{path}: cannot be read as a recipe: {error.strerror}") from None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         settings = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise WeftError(f"{path}{line}: not YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise WeftError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(settings, dict):
         raise WeftError(f"{path}: a recipe is a mapping of sections such as `data:` and `model:`")
+    lines = line_numbers(node) if node is not None else {}
     for override in overrides:
         apply_override(settings, override)
-    return checked(settings, str(path), line_numbers(node) if node is not None else {})
+        lines[tuple(override.partition("=")[0].split("."))] = None
+    return checked(settings, str(path), lines)
 
 
 def apply_override(settings: dict[str, Any], override: str) -> None:
@@ -233,12 +245,15 @@ def apply_override(settings: dict[str, Any], override: str) -> None:
             raise WeftError(f"override '{override}': '{section}' is a value, not a section")
         place = below
     try:
-        place[last] = yaml.safe_load(value)
+        place[last] = "-" if value == "-" else yaml.safe_load(value)
     except yaml.YAMLError:
         place[last] = value
 
 
-def checked(settings: Mapping[str, Any], where: str, lines: Mapping[tuple[str, ...], int] | None = None) -> Recipe:
+Lines = dict[tuple[str, ...], int | None]  # of each key; None where it came from the command line
+
+
+def checked(settings: Mapping[str, Any], where: str, lines: Lines | None = None) -> Recipe:
     """A Recipe from plain mappings, or a WeftError with one line for each thing that is wrong."""
     try:
         return Recipe.model_validate(settings)
@@ -247,13 +262,18 @@ def checked(settings: Mapping[str, Any], where: str, lines: Mapping[tuple[str, .
     raise WeftError("\n".join(dict.fromkeys(complaints)))
 
 
-def complaint(item: Mapping[str, Any], where: str, lines: Mapping[tuple[str, ...], int]) -> str:
+def complaint(item: Mapping[str, Any], where: str, lines: Lines) -> str:
     path = keys_of(item["loc"])
     key = ".".join(path)
-    line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
-    place = f"{where}:{line}" if line else where
+    known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+    place = where if known is None else f"{where}:{lines[known]}" if lines[known] else "command line"
+    if path[:1] == ("data",) and path[1:2] in (("train",), ("dev",), ("test",)) and len(item["loc"]) > 2:
+        return f"{place}: '{'.'.join(path[:2])}' must be a file, a list of files, or {{source: ..., target: ...}}"
     if item["type"] == "extra_forbidden":
-        return f"{place}: unknown key '{key}'{nearest(path[-1], keys_at(path[:-1]))}"
+        others = [other for other in keys_at(path[:-1]) if other != path[-1]]
+        return f"{place}: unknown key '{key}'{nearest(path[-1], others)}"
+    if item["type"] == "union_tag_not_found":
+        return f"{place}: '{key}' needs a kind: rnn or transformer"
     if item["type"] == "missing":
         return f"{place}: '{key}' is missing"
     if item["type"] == "value_error":
@@ -288,9 +308,9 @@ def resolved(place: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, A
     return schema["$defs"][reference.rpartition("/")[2]] if reference else dict(place)
 
 
-def line_numbers(node: yaml.Node, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
+def line_numbers(node: yaml.Node, path: tuple[str, ...] = ()) -> Lines:
     """The line, from 1, on which each key of a YAML document stands."""
-    found: dict[tuple[str, ...], int] = {}
+    found: Lines = {}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             below = (*path, str(key.value))

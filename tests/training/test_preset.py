@@ -10,7 +10,24 @@ import pytest
 from weft.errors import WeftError
 from weft.training.preset import suggest
 
-WORDS = "ein zwei drei vier haus hund katze maus läuft schläft isst trinkt schnell langsam rot grün".split()
+WORDS = [
+    "ein",
+    "zwei",
+    "drei",
+    "vier",
+    "haus",
+    "hund",
+    "katze",
+    "maus",
+    "läuft",
+    "schläft",
+    "isst",
+    "trinkt",
+    "schnell",
+    "langsam",
+    "rot",
+    "grün",
+]
 
 
 def write(path: Path, pairs: list[tuple[str, str]]) -> str:
@@ -54,3 +71,14 @@ def test_larger_data_gets_a_larger_model(tmp_path: Path) -> None:
 def test_nothing_usable_is_said(tmp_path: Path) -> None:
     with pytest.raises(WeftError, match="no usable pair"):
         suggest(write(tmp_path / "t.tsv", [("", "x"), ("y", "")]), [], [].append)
+
+
+@pytest.mark.parametrize(
+    "override", ["model.encoder.kind=rnn", "model.decoder.kind=rnn", "model.encoder.layers=6", "model.encoder={kind: rnn}"]
+)
+def test_what_it_says_can_be_changed_can_be_changed(tmp_path: Path, override: str) -> None:
+    data = write(tmp_path / "t.tsv", [("ab", "cd")] * 20)
+    before, after = suggest(data, [], [].append).model, suggest(data, [override], [].append).model
+    changed, other = ("decoder", "encoder") if "decoder" in override else ("encoder", "decoder")
+    assert getattr(after, changed) != getattr(before, changed)
+    assert getattr(after, other) == getattr(before, other)

@@ -57,10 +57,8 @@ def run(options: argparse.Namespace) -> int:
 
     model = load(options.model, options.device)
     recipe = model.recipe
-    metrics = default_metrics(
-        [name.strip() for name in options.metrics.split(",")] if options.metrics else recipe.validation.metrics,
-        recipe.vocabulary.target.kind,
-    )
+    asked = [name.strip() for name in (options.metrics or "").split(",") if name.strip()]
+    metrics = asked or default_metrics(recipe)
     check_names(metrics, recipe.target_language)
     files = chosen_files(options, recipe.data.test)
     several = recipe.validation.several_references if options.several_references is None else options.several_references

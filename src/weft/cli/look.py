@@ -127,7 +127,7 @@ def length(options: argparse.Namespace) -> None:
 
     model = load(options.model, options.device)
     recipe = model.recipe
-    metric = default_metrics(recipe.validation.metrics, recipe.vocabulary.target.kind)[0]
+    metric = default_metrics(recipe)[0]
     check_names([metric], recipe.target_language)
     items = read_items(options.length, recipe.data.columns, recipe.validation.several_references)
     evaluation = evaluate(model, items, [metric], **search_options(options))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from weft.errors import WeftError, nearest
+from weft.errors import BAD_INPUT, WeftError, nearest
 
 VERBS = {
     "train": "train from a file of pairs or a recipe, or go on with a run",
@@ -42,12 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except WeftError as error:
         print(f"weft: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        print(f"weft: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         print("weft: interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
 
 
 def run(given: list[str]) -> int:

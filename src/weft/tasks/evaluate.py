@@ -12,6 +12,7 @@ from weft.data.batch import Batch, Order, pad
 from weft.data.corpus import Corpus
 from weft.metrics import score
 from weft.metrics.score import Score
+from weft.recipe import Recipe
 from weft.tasks.text import Model, Prediction
 
 
@@ -42,6 +43,13 @@ def items(pairs: Iterable[tuple[str, str]], several_references: bool) -> list[It
     for source, target in pairs:
         references.setdefault(source, []).append(target)
     return [Item(source, targets) for source, targets in references.items()]
+
+
+def spread(chosen: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of them, evenly over the whole, for a file may be in alphabetical order."""
+    if len(chosen) <= count:
+        return list(chosen)
+    return [chosen[place * len(chosen) // count] for place in range(count)]
 
 
 def evaluate(model: Model, chosen: Sequence[Item], metrics: Sequence[str], **search: Any) -> Evaluation:
@@ -83,8 +91,17 @@ def read_batch(corpus: Corpus, rows: Any, model: Model) -> Batch:
     )
 
 
-def default_metrics(recipe_metrics: Sequence[str], target_unit: str) -> list[str]:
+def default_metrics(recipe: Recipe) -> list[str]:
     """The recipe's metrics; without any, error rates for targets made of words, BLEU and chrF for running text."""
-    if recipe_metrics:
-        return list(recipe_metrics)
-    return ["line_error_rate", "unit_error_rate"] if target_unit == "word" else ["bleu", "chrf"]
+    if recipe.validation.metrics:
+        return list(recipe.validation.metrics)
+    return ["line_error_rate", "unit_error_rate"] if recipe.vocabulary.target.kind == "word" else ["bleu", "chrf"]
+
+
+def validated_metrics(recipe: Recipe) -> list[str]:
+    """The metrics of each validation, that which decides among them; WeftError for one that there is not."""
+    metrics = default_metrics(recipe)
+    if recipe.validation.metric not in ("loss", *metrics):
+        metrics = [recipe.validation.metric, *metrics]
+    score.check_names(metrics, recipe.target_language)
+    return metrics

@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+import weft.models.device
 from weft.data.batch import pad
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError, nearest
@@ -130,7 +131,7 @@ class Model:
         return Greedy() if settings.beam == 1 else Beam(settings.beam)
 
     def rules(self, settings: Search) -> list[Rule]:
-        rules: list[Rule] = [Never([self.target.pad, self.target.bos])]
+        rules: list[Rule] = [Never([self.target.pad, self.target.unk, self.target.bos])]
         if settings.min_length:
             rules.append(MinLength(settings.min_length, self.target.eos))
         if settings.no_repeat_ngram:
@@ -152,7 +153,7 @@ class Model:
 
 def load(folder: str | Path, device: str = "cpu") -> Model:
     """The model in a directory that `weft train` made; WeftError names a file that is missing or damaged."""
-    loaded = directory.load(Path(folder), torch.device(device))
+    loaded = directory.load(Path(folder), weft.models.device.device(device))
     return Model(loaded.recipe, loaded.network, loaded.source, loaded.target)
 
 

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +74,19 @@ def load_state(run: Path, network: nn.Module, optimizer: torch.optim.Optimizer) 
         return None
     folder = found[-1]
     put_weights(network, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
-    put_optimizer(network, optimizer, read_tensors(folder / OPTIMIZER))
-    put_random(read_tensors(folder / RANDOM))
+    for name, put in ((OPTIMIZER, partial(put_optimizer, network, optimizer)), (RANDOM, put_random)):
+        tensors = read_tensors(folder / name)
+        try:
+            put(tensors)
+        except (KeyError, RuntimeError) as error:
+            raise WeftError(f"{folder / name}: damaged, or of another model: {error}") from None
     return read_progress(folder)
 
 
 def read_progress(folder: Path) -> Progress:
     try:
-        return Progress(**json.loads((folder / PROGRESS).read_text("utf-8")))
+        settings = json.loads((folder / PROGRESS).read_text("utf-8"))
+        return Progress(**settings if isinstance(settings, dict) else {"": settings})
     except (OSError, ValueError, TypeError) as error:
         raise WeftError(f"{folder / PROGRESS}: damaged: {error}") from None
 
@@ -129,16 +135,20 @@ class Checkpoint:
     path: Path
 
 
+def checkpoint_file(run: Path, step: int) -> Path:
+    return run / CHECKPOINTS / f"{step:08d}.safetensors"
+
+
 def checkpoints(run: Path) -> list[Checkpoint]:
     """The validated checkpoints that are kept, by step."""
     folder = run / CHECKPOINTS
     try:
         scores = json.loads((folder / SCORES).read_text("utf-8"))
+        found = [Checkpoint(int(step), score, checkpoint_file(run, int(step))) for step, score in scores.items()]
     except FileNotFoundError:
         return []
-    except ValueError as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise WeftError(f"{folder / SCORES}: damaged: {error}") from None
-    found = [Checkpoint(int(step), score, folder / f"{int(step):08d}.safetensors") for step, score in scores.items()]
     return sorted((kept for kept in found if kept.path.is_file()), key=lambda kept: kept.step)
 
 
@@ -152,7 +162,7 @@ def add_checkpoint(
     """Keep this checkpoint, and of the earlier ones the last and the best only."""
     folder = run / CHECKPOINTS
     folder.mkdir(exist_ok=True)
-    path = folder / f"{step:08d}.safetensors"
+    path = checkpoint_file(run, step)
     save_tensors(parameters(network), path)
     known = [kept for kept in checkpoints(run) if kept.step < step] + [Checkpoint(step, score, path)]
     keep = {one.step for one in (*known[-keep_last:], *best(known, keep_best, higher_is_better))}

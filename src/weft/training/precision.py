@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-
-from weft.errors import WeftError
 
 
 @contextmanager
@@ -25,16 +24,10 @@ def precision(name: str, device: torch.device) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def device(name: str) -> torch.device:
-    """The device of that name, which must be there; `auto` is the first accelerator, or the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(name)
-    except RuntimeError:
-        raise WeftError(f"training.device is '{name}'; expected auto, cpu, cuda, cuda:1 or mps") from None
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise WeftError(f"training.device is '{name}', but this machine has {torch.cuda.device_count()} CUDA devices")
-    if chosen.type == "mps" and not torch.backends.mps.is_available():
-        raise WeftError("training.device is 'mps', which this machine does not have")
-    return chosen
+def bound_caches() -> None:
+    """Keep oneDNN from holding on to a kernel for every shape of batch that was ever seen.
+
+    It keeps 1,024 by default, which comes to gigabytes where lengths differ. Must be called before its first use.
+    """
+    for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+        os.environ.setdefault(name, "64")

@@ -51,21 +51,24 @@ def look_at(lines: Sequence[str]) -> Side:
 
 def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> Recipe:
     """The recipe for a data file, said in a few lines; `overrides` come last and win."""
-    settings: dict[str, Any] = {"data": {"train": what}}
-    name = Path(what).name.partition(".")[0] if what != "-" else "stdin"
-    settings["name"] = name
-    for override in overrides:
-        weft.recipe.apply_override(settings, override)
-    asked = weft.recipe.checked(settings, "command line")
     if what == "-":
-        raise WeftError("standard input needs a recipe with `train: -`, for its sizes cannot be chosen in advance")
-    pairs = list(islice(read_pairs(asked.data.train, asked.data.columns), SAMPLE))
+        raise WeftError("standard input needs a recipe with train: '-', for its sizes cannot be chosen in advance")
+    asked: dict[str, Any] = {"data": {"train": what}}
+    for override in overrides:
+        weft.recipe.apply_override(asked, override)
+    data = weft.recipe.checked({"data": asked["data"]}, "command line").data
+    pairs = list(islice(read_pairs(data.train, data.columns), SAMPLE))
+    if not pairs:
+        raise WeftError(f"{what}: no usable pair: it is empty")
     pairs = [(source, target) for source, target in pairs if source.strip() and target.strip()]
     if not pairs:
         raise WeftError(f"{what}: no usable pair: every line has an empty side")
     source, target = (look_at([pair[side] for pair in pairs]) for side in (0, 1))
-    settings = chosen(source, target, len(pairs)) | {"name": name}
+    settings = chosen(source, target, len(pairs)) | {"name": Path(what).name.partition(".")[0]}
     settings["data"]["train"] = what
+    for end in ("encoder", "decoder"):
+        if kind_asked(asked, end) == "rnn":
+            settings["model"][end] = recurrent(settings["model"], end)
     for override in overrides:
         weft.recipe.apply_override(settings, override)
     recipe = weft.recipe.checked(settings, "command line")
@@ -99,8 +102,8 @@ def chosen(source: Side, target: Side, pairs: int) -> dict[str, Any]:
         "model": {
             "width": width,
             "embedding": {"share": "all" if shared else "target", "dropout": dropout},
-            "encoder": stack,
-            "decoder": stack,
+            "encoder": dict(stack),
+            "decoder": dict(stack),
         },
         "data": {"dev_fraction": 0.1 if pairs < 2000 else 0.05 if pairs < 20_000 else 0.02 if pairs < SAMPLE else 0.01},
         "training": {
@@ -121,6 +124,18 @@ def chosen(source: Side, target: Side, pairs: int) -> dict[str, Any]:
     }
 
 
+def kind_asked(asked: dict[str, Any], end: str) -> str | None:
+    model = asked.get("model")
+    settings = model.get(end) if isinstance(model, dict) else None
+    return settings.get("kind") if isinstance(settings, dict) else None
+
+
+def recurrent(model: dict[str, Any], end: str) -> dict[str, Any]:
+    """A recurrent encoder or decoder of the size that the Transformer would have had."""
+    settings = {"kind": "rnn", "width": model["width"], "dropout": model[end]["dropout"]}
+    return settings if end == "encoder" else settings | {"attention_width": model["width"]}
+
+
 def overlap(one: frozenset[str], other: frozenset[str]) -> float:
     """Shared part of all letters (Jaccard)."""
     one, other = (frozenset(c for c in side if c.isalpha()) for side in (one, other))
@@ -131,14 +146,15 @@ def spoken(recipe: Recipe, source: Side, target: Side, pairs: int) -> list[str]:
     """What was chosen, why, and how to say otherwise."""
     names = {"word": "words", "character": "characters", "bpe": "BPE pieces"}
     more = " or more" if pairs == SAMPLE else ""
-    stack = recipe.model.encoder
+    encoder, decoder = recipe.model.encoder, recipe.model.decoder
     return [
         f"{pairs:,} pairs{more}: {source.characters:.0f} characters a source, {target.characters:.0f} a target; "
         f"different words {source.types:,} and {target.types:,}",
         f"source as {names[recipe.vocabulary.source.kind]}, target as {names[recipe.vocabulary.target.kind]}"
         f"{', one vocabulary' if recipe.vocabulary.shared else ''}  (vocabulary.source.kind=..., "
         f"vocabulary.shared=...)",
-        f"Transformer {stack.layers}+{recipe.model.decoder.layers} layers, width {recipe.model.width}  "
+        f"{encoder.kind} encoder of {encoder.layers} and {decoder.kind} decoder of {decoder.layers} layers, "
+        f"width {recipe.model.width}  "
         f"(model.width=..., model.encoder.kind=rnn ...)",
         f"batches of {recipe.training.batch_tokens} tokens, at most {recipe.training.epochs} epochs, stops after "
         f"{recipe.validation.patience} validations without a better {recipe.validation.metric}  (training.steps=...)",

@@ -15,15 +15,18 @@ import torch
 
 import weft.recipe
 from weft.data.cache import spool
-from weft.data.corpus import prepare
+from weft.data.corpus import Prepared, prepare
 from weft.errors import WeftError
 from weft.files import write_text
 from weft.models import directory
+from weft.models.device import device
 from weft.models.seq2seq import Seq2Seq
 from weft.recipe import Recipe
+from weft.tasks.evaluate import validated_metrics
 from weft.tasks.text import Model, load
 from weft.training import card
-from weft.training.precision import device
+from weft.training.checkpoint import read_progress, states
+from weft.training.precision import bound_caches
 from weft.training.preset import suggest
 from weft.training.progress import listeners
 from weft.training.trainer import Trainer
@@ -62,12 +65,14 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
     recipe, folder = chosen(str(what), overrides, say)
     recipe = spool(recipe)
     settings = recipe.training
+    validated_metrics(recipe)
+    bound_caches()
     if settings.threads:
         torch.set_num_threads(settings.threads)
     place = device(settings.device)
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
+    with writing(folder), locked(folder):
         data = prepare(recipe, report=say)
+        check_data(folder, data)
         for line in data.counts.report():
             say(line)
         torch.manual_seed(settings.seed)
@@ -81,8 +86,6 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
             trainer = Trainer(recipe, model, data, folder, heard)
             with signals(trainer):
                 reason = trainer.run()
-        except OSError as error:
-            raise WeftError(f"{folder}: cannot be written: {error.strerror or error}") from None
         finally:
             for listener in heard:
                 listener.close()
@@ -109,9 +112,9 @@ def chosen(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> t
     else:
         recipe = suggest(what, overrides, say)
     folder = Path(recipe.out) / recipe.name
-    if (folder / directory.RECIPE).is_file():
+    if states(folder):
         check_same(weft.recipe.load(folder / directory.RECIPE), recipe, folder)
-    elif folder.exists() and (not folder.is_dir() or any(file.name != LOCK for file in folder.iterdir())):
+    elif folder.exists() and not (folder.is_dir() and is_begun(folder)):
         raise WeftError(f"{folder} is in the way: it is there, but not a run; choose another with name=... or out=...")
     return recipe, folder
 
@@ -141,6 +144,31 @@ def flat(settings: dict[str, object], prefix: str = "") -> dict[str, object]:
         else:
             found[prefix + key] = value
     return found
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether there is nothing in it but what a run writes before its first state."""
+    return (folder / directory.RECIPE).is_file() or all(file.name == LOCK for file in folder.iterdir())
+
+
+def check_data(folder: Path, data: Prepared) -> None:
+    """A run goes on only with the data that it began with, for its order and its vocabularies came from it."""
+    found = states(folder)
+    if found and read_progress(found[-1]).data != data.fingerprint:
+        raise WeftError(
+            f"{folder}: the data of this run has changed since it began, so it cannot go on as it was; "
+            f"put the files back, or start another run with name=..."
+        )
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Make the folder of a run; a WeftError that names it where the disk is full or it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise WeftError(f"{folder}: cannot be written: {error.strerror or error}") from None
 
 
 @contextmanager

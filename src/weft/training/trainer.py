@@ -18,7 +18,7 @@ from weft.files import write_text
 from weft.metrics.score import higher_is_better
 from weft.models.directory import WEIGHTS, parameters, put_weights, save_tensors, save_weights
 from weft.recipe import Recipe
-from weft.tasks.evaluate import default_metrics, evaluate, items, mean_loss, read_batch
+from weft.tasks.evaluate import evaluate, items, mean_loss, read_batch, spread, validated_metrics
 from weft.tasks.text import Model
 from weft.training import checkpoint
 from weft.training.checkpoint import Progress
@@ -48,12 +48,10 @@ class Trainer:
         self.order = Order(
             data.train.source_lengths, data.train.target_lengths, self.settings.batch_tokens, self.settings.seed
         )
-        self.metrics = default_metrics(recipe.validation.metrics, recipe.vocabulary.target.kind)
+        self.metrics = validated_metrics(recipe)
         self.decided_by = recipe.validation.metric
-        if self.decided_by != "loss" and self.decided_by not in self.metrics:
-            self.metrics = [self.decided_by, *self.metrics]
         pairs = ((data.dev.source_text(row), data.dev.target_text(row)) for row in range(len(data.dev)))
-        self.dev_items = items(pairs, recipe.validation.several_references)[: recipe.validation.items]
+        self.dev_items = spread(items(pairs, recipe.validation.several_references), recipe.validation.items)
         self.learning_rate = LearningRate(self.settings)
         self.optimizer = make_optimizer(recipe, self.network)
         self.progress = Progress(micro_batches=self.settings.accumulate, data=data.fingerprint)
@@ -75,11 +73,6 @@ class Trainer:
             self.try_longest_batch()
             self.try_validation()
         else:
-            if resumed.data != self.data.fingerprint:
-                raise WeftError(
-                    f"{self.folder}: the data of this run has changed since it began, so it cannot go on as it was; "
-                    f"put the files back, or start another run with name=..."
-                )
             self.progress = resumed
             self.learning_rate.resume(resumed.plateau)
             self.tell("resume", step=resumed.step)
