@@ -74,7 +74,8 @@ def test_nothing_usable_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "override", ["model.encoder.kind=rnn", "model.decoder.kind=rnn", "model.encoder.layers=6", "model.encoder={kind: rnn}"]
+    "override",
+    ["model.encoder.kind=rnn", "model.decoder.kind=rnn", "model.encoder.layers=6", "model.encoder={kind: rnn}"],
 )
 def test_what_it_says_can_be_changed_can_be_changed(tmp_path: Path, override: str) -> None:
     data = write(tmp_path / "t.tsv", [("ab", "cd")] * 20)
@@ -82,3 +83,10 @@ def test_what_it_says_can_be_changed_can_be_changed(tmp_path: Path, override: st
     changed, other = ("decoder", "encoder") if "decoder" in override else ("encoder", "decoder")
     assert getattr(after, changed) != getattr(before, changed)
     assert getattr(after, other) == getattr(before, other)
+
+
+def test_all_characters_of_a_large_script_have_room(tmp_path: Path) -> None:
+    hanzi = [chr(0x4E00 + i) for i in range(4000)]
+    lines = [" ".join(hanzi[i : i + 20]) for i in range(0, 4000, 20)]
+    recipe = suggest(write(tmp_path / "t.tsv", [(line, line) for line in lines]), [], [].append)
+    assert recipe.vocabulary.source.size > 4000 + 256

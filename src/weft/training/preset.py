@@ -96,8 +96,8 @@ def chosen(source: Side, target: Side, pairs: int) -> dict[str, Any]:
     return {
         "vocabulary": {
             "shared": shared,
-            "source": {"kind": source.kind, "size": pieces},
-            "target": {"kind": target.kind, "size": pieces},
+            "source": {"kind": source.kind, "size": max(pieces, smallest(source.alphabet | target.alphabet))},
+            "target": {"kind": target.kind, "size": max(pieces, smallest(target.alphabet))},
         },
         "model": {
             "width": width,
@@ -134,6 +134,11 @@ def recurrent(model: dict[str, Any], end: str) -> dict[str, Any]:
     """A recurrent encoder or decoder of the size that the Transformer would have had."""
     settings = {"kind": "rnn", "width": model["width"], "dropout": model[end]["dropout"]}
     return settings if end == "encoder" else settings | {"attention_width": model["width"]}
+
+
+def smallest(alphabet: frozenset[str]) -> int:
+    """Pieces that hold every character and all bytes, with room for a few more."""
+    return len(alphabet) + 512
 
 
 def overlap(one: frozenset[str], other: frozenset[str]) -> float:
