@@ -49,7 +49,7 @@ class Data(Section):
     @field_validator("train", "dev", "test", mode="before")
     @classmethod
     def a_lone_dash_is_standard_input(cls, files: Any) -> Any:
-        return "-" if files == [None] else files  # how YAML reads `train: -`
+        return "-" if files == [None] else files  # how YAML reads `{train: -}`
 
 
 class Vocabulary(Section):
@@ -219,8 +219,10 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         settings = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise WeftError(f"{path}{line}: not YAML: {error.problem}") from None
+        mark, why = error.problem_mark, error.problem
+        if mark and mark.index >= 2 and text[mark.index - 2 : mark.index + 2].rstrip("\r\n") == ": -":
+            why = "standard input is '-', with quotes"
+        raise WeftError(f"{path}{f':{mark.line + 1}' if mark else ''}: not YAML: {why}") from None
     except yaml.YAMLError as error:
         raise WeftError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(settings, dict):
@@ -228,7 +230,8 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     lines = line_numbers(node) if node is not None else {}
     for override in overrides:
         apply_override(settings, override)
-        lines[tuple(override.partition("=")[0].split("."))] = None
+        keys = tuple(override.partition("=")[0].split("."))
+        lines |= {keys[:n]: None for n in range(1, len(keys)) if keys[:n] not in lines} | {keys: None}
     return checked(settings, str(path), lines)
 
 
@@ -263,7 +266,7 @@ def checked(settings: Mapping[str, Any], where: str, lines: Lines | None = None)
 
 
 def complaint(item: Mapping[str, Any], where: str, lines: Lines) -> str:
-    path = keys_of(item["loc"])
+    path = keys_of(item["loc"]) + (("kind",) if item["type"] == "union_tag_invalid" else ())
     key = ".".join(path)
     known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in lines), None)
     place = where if known is None else f"{where}:{lines[known]}" if lines[known] else "command line"
@@ -272,6 +275,9 @@ def complaint(item: Mapping[str, Any], where: str, lines: Lines) -> str:
     if item["type"] == "extra_forbidden":
         others = [other for other in keys_at(path[:-1]) if other != path[-1]]
         return f"{place}: unknown key '{key}'{nearest(path[-1], others)}"
+    if item["type"] == "union_tag_invalid":
+        near = nearest(item["ctx"]["tag"], ("rnn", "transformer")) or ";"
+        return f"{place}: '{key}' is {item['ctx']['tag']!r}{near} the kinds are rnn and transformer"
     if item["type"] == "union_tag_not_found":
         return f"{place}: '{key}' needs a kind: rnn or transformer"
     if item["type"] == "missing":

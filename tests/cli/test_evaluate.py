@@ -58,6 +58,8 @@ def test_pairs_without_text_are_counted(run_weft, model, tmp_path):
     code, out, err = run_weft("evaluate", model, pairs)
     assert (code, err) == (0, "weft: 2 pairs with an empty side are left out\n")
     assert "1 item;" in out
+    pairs.write_text("cat\tK AE T\n\t\n")
+    assert run_weft("evaluate", model, pairs)[2] == "weft: 1 pair with an empty side is left out\n"
     pairs.write_text("\n")
     code, _, err = run_weft("evaluate", model, pairs)
     assert code == 2 and f"{pairs}: there is no pair to score" in err
@@ -76,9 +78,13 @@ def test_jsonl_has_each_item(run_weft, model, pairs_file, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl"]
 
 
-def test_cut_off_outputs_are_counted(run_weft, model, pairs_file):
+def test_cut_off_outputs_are_counted(run_weft, model, pairs_file, tmp_path):
     _, out, _ = run_weft("evaluate", model, pairs_file, "--max-ratio", 0.001, "--max-extra", 1)
     assert "6 items; 6 outputs were cut off at the length cap" in out
+    one = tmp_path / "one.tsv"
+    one.write_text("cat\tK AE T\n")
+    _, out, _ = run_weft("evaluate", model, one, "--max-ratio", 0.001, "--max-extra", 1)
+    assert "1 item; 1 output was cut off at the length cap" in out
 
 
 def test_an_output_of_nothing_is_called_so(run_weft, model, pairs_file):
@@ -111,11 +117,30 @@ def test_the_first_metric_is_broken_down_by_length(run_weft, model, pairs_file, 
         (("pairs.tsv", "--columns-source", "word"), "no column 'word'"),
         (("pairs.tsv", "--beam", "0"), "search.beam is 0"),
         (("pairs.tsv", "--jsonl", "nowhere/found.jsonl"), "nowhere/found.jsonl: cannot be written"),
+        (("pairs.tsv", "--jsonl", "."), ".: cannot be written"),
         (("pairs.tsv", "--picture", "length.gif"), "length.gif: a picture's name ends in .png"),
+        (("pairs.tsv", "--picture", "pairs.tsv/a/length.png"), "pairs.tsv/a/length.png: cannot be written"),
+        (("pairs.tsv", "--worst", "-1"), "--worst is -1; expected 0 or more"),
     ],
 )
-def test_what_is_wrong_is_said(run_weft, model, pairs_file, monkeypatch, arguments, message):
+def test_what_is_wrong_is_said_before_anything_is_predicted(
+    run_weft, model, pairs_file, monkeypatch, arguments, message
+):
     monkeypatch.chdir(pairs_file.parent)
+    if "--beam" not in arguments:
+        monkeypatch.setattr("weft.tasks.evaluate.evaluate", None)
     code, _, err = run_weft("evaluate", model, *arguments)
     assert code == 2
     assert message in err
+
+
+def test_predict_counts_on_standard_error_what_is_to_be_known(run_weft, model, tmp_path):
+    lines = tmp_path / "lines.txt"
+    lines.write_text("cat\nqat\n")
+    found = run_weft("predict", model, lines, "--jsonl", "--max-ratio", 0.001, "--max-extra", 1)
+    records = [json.loads(line) for line in found[1].splitlines()]
+    assert [record.get("unknown_source_tokens", 0) for record in records] == [0, 1]
+    assert found[2] == (
+        "weft: 2 outputs were cut off at the length cap (--max-ratio, --max-extra)\n"
+        "weft: 1 line holds what the model has never seen (unknown_source_tokens)\n"
+    )

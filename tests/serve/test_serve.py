@@ -105,6 +105,31 @@ def test_a_body_that_is_no_json_object_is_refused(client: TestClient, body: str)
     assert error(client.post("/v1/predict", content=body), 400).startswith("Invalid request: ")
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/predict", {"inputs": ["a\udc00"]}),
+        ("/v1/predict", {"inputs": ["a"], "\ud800": 1}),
+        ("/v1/predict", {"inputs": ["a"], "options": {"\ud800": 1}}),
+        ("/v1/predict", {"inputs": ["a"], "return": ["\ud800"]}),
+        ("/translate", {"q": "a\ud800", "source": "en", "target": "de"}),
+        ("/translate", {"q": "a", "source": "\ud800", "target": "de"}),
+        ("/translate", {"q": "a", "source": "en", "target": "de", "\ud800": ""}),
+    ],
+)
+def test_half_a_character_is_refused_wherever_it_stands(client: TestClient, path: str, body: Any) -> None:
+    json_type = {"Content-Type": "application/json"}
+    assert "half of a surrogate pair" in error(client.post(path, content=json.dumps(body), headers=json_type), 400)
+
+
+def test_half_a_character_in_a_form_is_refused(client: TestClient) -> None:
+    parts = [f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+             for name, value in (("q", "a"), ("source", "\\ud800"), ("target", "de"))]  # fmt: skip
+    headers = {"Content-Type": "multipart/form-data; boundary=x; charset=unicode_escape"}
+    response = client.post("/translate", content="".join([*parts, "--x--\r\n"]), headers=headers)
+    assert "half of a surrogate pair" in error(response, 400)
+
+
 @pytest.mark.parametrize("path", ["/v1/predict", "/translate"])
 def test_a_body_that_is_too_large_is_refused(client: TestClient, path: str) -> None:
     def in_parts() -> Any:
@@ -339,7 +364,9 @@ def test_a_port_that_is_taken_is_named(model_folder: Path, capsys: pytest.Captur
     [
         (["--port", "70000"], "--port is 70000"),
         (["--threads", "0"], "--threads is 0"),
-        (["--host", "256.0.0.1", "--port", "0"], "cannot listen on 256.0.0.1"),
+        (["--host", "256.0.0.1", "--port", "0"], "cannot listen on 256.0.0.1: "),
+        (["--host", "a" * 70, "--port", "0"], "not the name of a host"),
+        (["--host", "192.0.2.1", "--port", "0"], "try another --host"),
     ],
 )
 def test_wrong_arguments_end_with_2(

@@ -21,12 +21,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
+    from weft.cli.evaluate import writing
     from weft.training.average import average
 
     kind, count = ("best", options.best) if options.best is not None else ("last", options.last)
     folder = Path(options.run)
     out = Path(options.out) if options.out else folder.with_name(f"{folder.name}-{kind}{count}")
-    chosen = average(folder, kind, count, out)
+    with writing(out):
+        chosen = average(folder, kind, count, out)
     steps = ", ".join(f"{one.step:,}" for one in chosen)
     print(f"{out}: the average of steps {steps}. See if it is better: weft evaluate {out}")
     return 0

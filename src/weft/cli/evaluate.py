@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weft.cli.predict import add_search, search_options
-from weft.errors import WeftError
+from weft.errors import WeftError, counted
 from weft.files import write_text
 
 if TYPE_CHECKING:
@@ -60,6 +63,12 @@ def run(options: argparse.Namespace) -> int:
     asked = [name.strip() for name in (options.metrics or "").split(",") if name.strip()]
     metrics = asked or default_metrics(recipe)
     check_names(metrics, recipe.target_language)
+    if options.worst < 0:
+        raise WeftError(f"--worst is {options.worst}; expected 0 or more")
+    if options.jsonl:
+        check_place(Path(options.jsonl), Path(options.jsonl).parent)
+    if options.picture:
+        check_picture(Path(options.picture))
     files = chosen_files(options, recipe.data.test)
     several = recipe.validation.several_references if options.several_references is None else options.several_references
     items = read_items(files, chosen_columns(options, recipe.data.columns), several)
@@ -112,7 +121,8 @@ def read_items(files: Files, columns: Columns, several_references: bool) -> list
     pairs = list(read_pairs(files, columns))
     usable = [(source, target) for source, target in pairs if source.strip() and target.strip()]
     if len(usable) < len(pairs):
-        print(f"weft: {len(pairs) - len(usable):,} pairs with an empty side are left out", file=sys.stderr)
+        told = counted(len(pairs) - len(usable), "pair with an empty side is", "pairs with an empty side are")
+        print(f"weft: {told} left out", file=sys.stderr)
     if not usable:
         raise WeftError(f"{', '.join(names(files))}: there is no pair to score")
     return items(usable, several_references)
@@ -132,6 +142,23 @@ def write_jsonl(evaluation: Evaluation, path: Path) -> None:
         lines.append(json.dumps(record, ensure_ascii=False) + "\n")
     with writing(path):
         write_text(path, "".join(lines))
+
+
+def check_place(path: Path, folder: Path) -> None:
+    """WeftError where the file cannot be put below the folder, before the work whose result it is to hold."""
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+def check_picture(path: Path) -> None:
+    """The same for a picture, whose folder is made where there is none."""
+    from weft.look.canvas import check_format
+
+    check_format(path)
+    check_place(path, next(folder for folder in path.parents if folder.exists()))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weft.cli.evaluate import read_items, writing
+from weft.cli.evaluate import check_picture, read_items, writing
 from weft.cli.predict import add_search, search_options
 from weft.errors import WeftError
 
@@ -74,6 +74,8 @@ def attention(options: argparse.Namespace) -> None:
     from weft.look.attention import draw_grid
     from weft.tasks.text import load
 
+    if options.out:
+        check_picture(Path(options.out))
     model = load(options.model, options.device)
     predictions = model.predict(options.attention, attention=True, **search_options(options))
     words = model.recipe.vocabulary.target.kind == "word"
@@ -129,9 +131,10 @@ def length(options: argparse.Namespace) -> None:
     recipe = model.recipe
     metric = default_metrics(recipe)[0]
     check_names([metric], recipe.target_language)
+    drawn = Path(options.out or Path(options.model) / "length.png")
+    check_picture(drawn)
     items = read_items(options.length, recipe.data.columns, recipe.validation.several_references)
     evaluation = evaluate(model, items, [metric], **search_options(options))
-    drawn = Path(options.out or Path(options.model) / "length.png")
     with writing(drawn):
         draw_length(buckets_of(evaluation, recipe), drawn)
     print(drawn)

@@ -43,6 +43,7 @@ def search_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def run(options: argparse.Namespace) -> int:
     from weft.data.read import read_lines
+    from weft.errors import counted
     from weft.tasks.text import load
 
     model = load(options.model, options.device)
@@ -58,7 +59,9 @@ def run(options: argparse.Namespace) -> int:
         else:
             print("\t".join(str(each) for each in (prediction, *prediction.alternatives)))
     if cut_off:
-        print(f"weft: {cut_off} outputs were cut off at the length cap (--max-ratio, --max-extra)", file=sys.stderr)
+        told = counted(cut_off, "output was", "outputs were")
+        print(f"weft: {told} cut off at the length cap (--max-ratio, --max-extra)", file=sys.stderr)
     if unknown:
-        print(f"weft: {unknown} lines hold what the model has never seen (unknown_source_tokens)", file=sys.stderr)
+        told = counted(unknown, "line holds", "lines hold")
+        print(f"weft: {told} what the model has never seen (unknown_source_tokens)", file=sys.stderr)
     return 0

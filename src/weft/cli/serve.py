@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import socket
@@ -58,8 +59,13 @@ def listening(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server((str(address[0]), port), family=family)
+    except (socket.gaierror, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not the name of a host"
+        raise WeftError(f"cannot listen on {host}: {reason}; --host is an address of this machine") from None
     except OSError as error:
-        raise WeftError(f"cannot listen on {host} port {port}: {error.strerror}; try another --port") from None
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        other = "host" if error.errno == errno.EADDRNOTAVAIL else "port"
+        raise WeftError(f"cannot listen on {host} port {port}: {reason}; try another --{other}") from None
 
 
 def url(listener: socket.socket) -> str:

@@ -28,7 +28,7 @@ from weft.data.cache import cache_folder, key, remove_abandoned, spool
 from weft.data.counts import Counts
 from weft.data.read import Pair, read_pairs
 from weft.data.vocabulary import Vocabulary
-from weft.errors import WeftError
+from weft.errors import WeftError, counted
 from weft.files import new_folder, write_text
 from weft.recipe import Recipe
 
@@ -279,7 +279,7 @@ class Preparation:
                 counts.kept += self.encode_part([pair for pair, fate in block if fate == TRAIN], False, tallies, train)
                 counts.dev += self.encode_part([pair for pair, fate in block if fate == DEV], True, tallies, dev)
                 done += len(block)
-                self.report(f"encoded {done:,} pairs")
+                self.report(f"encoded {counted(done, 'pair')}")
         if not counts.kept:
             raise WeftError(f"data.train: no pair is left to train on: {counts.summary()}")
         if not counts.dev:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from weft.errors import counted
+
 NONE = "none left out"
 
 
@@ -37,38 +39,41 @@ class Counts:
         reasons = [
             (self.empty_source, "with an empty source"),
             (self.empty_target, "with an empty target"),
-            (self.too_long, f"longer than {self.max_length} pieces"),
+            (self.too_long, f"longer than {counted(self.max_length, 'piece')}"),
             (self.duplicates * self.duplicates_dropped, "there before"),
         ]
         return listed([(number, reason) for number, reason in reasons if number])
 
     def summary(self) -> str:
         """`29,000 pairs read; 12 left out: 10 with an empty source, 2 longer than 256 pieces`."""
-        return f"{self.read:,} pairs read; {self.left_out()}"
+        return f"{counted(self.read, 'pair')} read; {self.left_out()}"
 
     def report(self) -> list[str]:
         """All of it, in lines for people."""
         lines = [self.summary()]
         dev = listed([(n, why) for n, why in self.dev_reasons() if n])
-        lines.append(f"{self.kept:,} pairs to train on, {self.dev:,} for development" + f"; {dev}" * (dev != NONE))
+        kept = f"{counted(self.kept, 'pair')} to train on, {self.dev:,} for development"
+        lines.append(kept + f"; {dev}" * (dev != NONE))
         if self.duplicates and not self.duplicates_dropped:
-            lines.append(f"{self.duplicates:,} pairs were there before (kept; data.duplicates: drop leaves them out)")
+            repeated = counted(self.duplicates, "pair was", "pairs were")
+            lines.append(f"{repeated} there before (kept; data.duplicates: drop leaves them out)")
         for side in ("source", "target"):
             size, asked = getattr(self, f"{side}_size"), getattr(self, f"{side}_asked")
             fewer = f" ({asked:,} asked for; the text has no more)" if size < asked else ""
-            lines.append(f"{side} vocabulary of {size:,} pieces{fewer}")
+            lines.append(f"{side} vocabulary of {counted(size, 'piece')}{fewer}")
         for side in ("source", "target"):
             if share := getattr(self, f"unknown_{side}"):
                 lines.append(f"{100 * share:.2g}% of the {side} pieces are unknown")
         if self.round_trip_failures:
+            failed = counted(self.round_trip_failures, "line does not come back", "lines do not come back")
             examples = ", ".join(repr(line) for line in self.round_trip_examples)
-            lines.append(f"{self.round_trip_failures:,} lines do not come back unchanged from their pieces: {examples}")
+            lines.append(f"{failed} unchanged from their pieces: {examples}")
         return lines
 
     def dev_reasons(self) -> list[tuple[int, str]]:
         return [
             (self.dev_empty, "with an empty side"),
-            (self.dev_too_long, f"longer than {self.max_length} pieces"),
+            (self.dev_too_long, f"longer than {counted(self.max_length, 'piece')}"),
         ]
 
 

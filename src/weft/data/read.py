@@ -18,7 +18,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from weft.errors import WeftError, nearest
+from weft.errors import WeftError, counted, nearest
 from weft.recipe import Columns, Files, Parallel
 
 Pair = tuple[str, str]
@@ -55,7 +55,7 @@ def read_pairs(files: Files, columns: Columns) -> Iterator[Pair]:
         sources, targets = expanded(files.source), expanded(files.target)
         if len(sources) != len(targets):
             raise WeftError(
-                f"{count(sources, 'source file')} but {count(targets, 'target file')}: "
+                f"{counted(len(sources), 'source file')} but {counted(len(targets), 'target file')}: "
                 f"they belong together one by one: {', '.join(sources)} | {', '.join(targets)}"
             )
         for source, target in zip(sources, targets, strict=True):
@@ -217,7 +217,7 @@ def side_by_side(source: str, target: str) -> Iterator[Pair]:
     ended, longer = (source, target) if one is None else (target, source)
     more = number + 1 + sum(1 for _ in (right if one is None else left))
     raise WeftError(
-        f"{ended} has {count(number, 'line')}, {longer} has {count(more, 'line')}: "
+        f"{ended} has {counted(number, 'line')}, {longer} has {counted(more, 'line')}: "
         f"line {number + 1} of {longer} has no counterpart"
     )
 
@@ -287,7 +287,7 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
     for number, row in rows:
         if len(row) < expected:
             if row and row != [""]:
-                raise WeftError(f"{name}:{number}: {count(row, 'column')} found, {expected} expected")
+                raise WeftError(f"{name}:{number}: {counted(len(row), 'column')} found, {expected} expected")
             yield "", ""
             continue
         if "\n" in row[source] or "\n" in row[target]:
@@ -343,7 +343,7 @@ def key_of(column: str | int, item: dict[str, Any], place: str) -> str:
     if "source" in keys and "target" in keys:
         keys = ["source", "target", *(key for key in keys if key not in ("source", "target"))]
     if not 1 <= column <= len(keys):
-        raise WeftError(f"{place}: no key {column} with a string: {count(keys, 'such key')} found")
+        raise WeftError(f"{place}: no key {column} with a string: {counted(len(keys), 'such key')} found")
     return keys[column - 1]
 
 
@@ -360,7 +360,7 @@ def parquet_pairs(name: str, columns: Columns) -> Iterator[Pair]:
             for column in (columns.source, columns.target):
                 place = place_of(column, header, name)
                 if place >= len(header):
-                    raise WeftError(f"{name}: {count(header, 'column')} found, {place + 1} expected")
+                    raise WeftError(f"{name}: {counted(len(header), 'column')} found, {place + 1} expected")
                 keys.append(header[place])
             row = 0
             for batch in file.iter_batches(columns=list(dict.fromkeys(keys))):
@@ -391,11 +391,6 @@ def checked(value: object, key: str, place: str) -> str:
 def short(value: object) -> str:
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."
-
-
-def count(things: int | list[str], noun: str) -> str:
-    number = things if isinstance(things, int) else len(things)
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 READERS: dict[str, PairReader] = {".tsv": tsv_pairs, ".csv": csv_pairs, ".jsonl": jsonl_pairs}

@@ -41,11 +41,17 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write the figure in the format that the suffix names; WeftError where it names another than PNG, SVG or PDF."""
+def check_format(path: Path) -> str:
+    """The format that the suffix names; WeftError where it names another than PNG, SVG or PDF."""
     form = path.suffix.lower().removeprefix(".")
     if form not in FORMATS:
         raise WeftError(f"{path}: a picture's name ends in .png, .svg or .pdf")
+    return form
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure in the format that the suffix names; WeftError where it names another than PNG, SVG or PDF."""
+    form = check_format(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
     with replaced(path) as beside, warnings.catch_warnings():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from weft.errors import counted
 from weft.look.canvas import tidy
 from weft.metrics import breakdown
 from weft.metrics.breakdown import Bucket, Confusion, Judged
@@ -29,8 +30,8 @@ def print_report(evaluation: Evaluation, recipe: Recipe, worst: int, console: Co
     for score in evaluation.scores:
         say(console, (f"{score.label} {score.value:.2f}", "bold"), (f"  ({score.signature})", "dim"))
     cut_off = evaluation.cut_off()
-    told = counted(cut_off, "output") if cut_off else "no output"
-    were = (f"{told} {'were' if cut_off > 1 else 'was'} cut off at the length cap", WRONG if cut_off else "")
+    told = counted(cut_off, "output was", "outputs were") if cut_off else "no output was"
+    were = (f"{told} cut off at the length cap", WRONG if cut_off else "")
     say(console, f"{counted(len(evaluation.items), 'item')}; ", were)
     lines = lines_of(evaluation)
     buckets = buckets_of(evaluation, recipe)
@@ -74,10 +75,6 @@ def say(console: Console, *parts: str | Text | tuple[str, str]) -> None:
     from rich.text import Text
 
     console.print(Text.assemble(*parts), soft_wrap=True)
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def heading(console: Console, title: str) -> None:

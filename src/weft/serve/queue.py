@@ -17,6 +17,7 @@ from threading import Condition, Thread
 from time import monotonic
 from typing import Any, Protocol
 
+from weft.errors import counted
 from weft.recipe import Search
 from weft.tasks.text import Prediction
 
@@ -115,7 +116,7 @@ class Queue:
             if self.draining:
                 raise Draining("the server is shutting down", self.retry_after(before))
             if before and before + len(lines) > self.bounds.waiting_lines:
-                raise Full(f"{before} lines are waiting already", self.retry_after(before))
+                raise Full(f"{counted(before, 'line is', 'lines are')} waiting already", self.retry_after(before))
             self.waiting.append(job)
             self.changed.notify_all()
         return job.future

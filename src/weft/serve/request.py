@@ -86,6 +86,7 @@ async def parameters(request: Request, limits: Limits) -> dict[str, Any]:
         pairs = [*request.query_params.multi_items(), *form.multi_items()]
     given: dict[str, Any] = {}
     for name, value in pairs:
+        check_characters(f"{name}{value}")
         if name in given:
             raise invalid(f"{name} is given twice")
         given[name] = value
@@ -95,11 +96,21 @@ async def parameters(request: Request, limits: Limits) -> dict[str, Any]:
 def read_json(body: bytes) -> dict[str, Any]:
     try:
         given = json.loads(body)
+        check_characters(json.dumps(given, ensure_ascii=False))
     except (ValueError, RecursionError) as error:
         raise invalid(f"the body is not JSON: {error}") from None
     if not isinstance(given, dict):
         raise invalid("the body is not a JSON object")
     return given
+
+
+def check_characters(text: str) -> None:
+    """Raises 400 for half of a surrogate pair, which neither a model nor an answer can hold."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = f"U+{ord(text[error.start]):04X}"
+        raise invalid(f"the request has {half}, half of a surrogate pair, which is no character") from None
 
 
 def limited(request: Request, limits: Limits) -> Request:
@@ -129,7 +140,7 @@ def too_large(limits: Limits) -> HTTPException:
 
 
 def check_lines(lines: list[str], limits: Limits) -> None:
-    """Raises 400 where there are too many lines, or one is too long or no text."""
+    """Raises 400 where there are too many lines, or one is too long."""
     if len(lines) > limits.lines:
         raise invalid(f"request ({len(lines)} lines) exceeds text limit ({limits.lines} lines)")
     for number, line in enumerate(lines, 1):
@@ -137,10 +148,6 @@ def check_lines(lines: list[str], limits: Limits) -> None:
             raise invalid(
                 f"line {number} ({len(line)} characters) exceeds text limit ({limits.characters} characters a line)"
             )
-        try:
-            line.encode("utf-8")
-        except UnicodeEncodeError:
-            raise invalid(f"line {number} has half of a surrogate pair, which is no character") from None
 
 
 def check_beam(name: str, value: int, limits: Limits) -> None:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import weft.recipe
-from weft.errors import WeftError
+from weft.errors import WeftError, counted
 from weft.files import new_folder
 from weft.metrics.score import higher_is_better
 from weft.models.directory import CARD, RECIPE, SOURCE, TARGET, WEIGHTS, save_tensors
@@ -25,7 +25,7 @@ def average(run: Path, kind: str, count: int, out: Path) -> list[Checkpoint]:
     kept = checkpoints(run)
     if len(kept) < count:
         raise WeftError(
-            f"{run} keeps {len(kept)} checkpoints, not {count}; training.keep_{kind} says how many are kept"
+            f"{run} keeps {counted(len(kept), 'checkpoint')}, not {count}; training.keep_{kind} says how many are kept"
         )
     metric = weft.recipe.load(run / RECIPE).validation.metric
     chosen = kept[-count:] if kind == "last" else best(kept, count, higher_is_better(metric))

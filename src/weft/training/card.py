@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from weft.data.counts import Counts
+from weft.errors import counted
 from weft.files import write_text
 from weft.models.directory import CARD
 from weft.recipe import Recipe
@@ -17,8 +18,9 @@ def write(folder: Path, recipe: Recipe, progress: Progress, counts: Counts) -> N
     lines = [
         f"# {recipe.name}",
         "",
-        f"A {encoder.kind} encoder of {encoder.layers} layers with a {decoder.kind} decoder of {decoder.layers}, "
-        f"width {recipe.model.width}, trained with weft for {progress.step:,} steps "
+        f"Encoder: {encoder.kind}, {counted(encoder.layers, 'layer')}. Decoder: {decoder.kind}, "
+        f"{counted(decoder.layers, 'layer')}. Width {recipe.model.width}. "
+        f"Trained with weft for {counted(progress.step, 'step')} "
         f"in {progress.seconds / 60:.1f} minutes.",
         "",
         f"- best {recipe.validation.metric} on the development set: {best}",

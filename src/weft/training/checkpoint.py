@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from weft.errors import WeftError
@@ -27,11 +28,14 @@ TRAINING = "training"
 OPTIMIZER = "optimizer.safetensors"
 RANDOM = "random.safetensors"
 PROGRESS = "progress.json"
+Shape = TypeVar("Shape")
 
 
 @dataclass
 class Progress:
     """Where a run is, besides its tensors."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=True)
 
     step: int = 0
     epoch: int = 0
@@ -78,17 +82,28 @@ def load_state(run: Path, network: nn.Module, optimizer: torch.optim.Optimizer) 
         tensors = read_tensors(folder / name)
         try:
             put(tensors)
-        except (KeyError, RuntimeError) as error:
+        except (ValueError, TypeError, RuntimeError) as error:
             raise WeftError(f"{folder / name}: damaged, or of another model: {error}") from None
     return read_progress(folder)
 
 
 def read_progress(folder: Path) -> Progress:
+    return read_json(folder / PROGRESS, Progress)
+
+
+def read_json(path: Path, shape: type[Shape]) -> Shape:
+    """What the file holds, which must be of that shape; WeftError where it is damaged."""
     try:
-        settings = json.loads((folder / PROGRESS).read_text("utf-8"))
-        return Progress(**settings if isinstance(settings, dict) else {"": settings})
-    except (OSError, ValueError, TypeError) as error:
-        raise WeftError(f"{folder / PROGRESS}: damaged: {error}") from None
+        return TypeAdapter(shape).validate_python(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise WeftError(f"{path}: no such file") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        why = f"'{place}' is {first['input']!r}" if place else "it is JSON of another kind"
+        raise WeftError(f"{path}: damaged: {why}") from None
+    except ValueError:
+        raise WeftError(f"{path}: damaged: it is not JSON") from None
 
 
 def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -104,6 +119,8 @@ def put_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tensors:
     named = parameters(network)
     for name, tensor in tensors.items():
         kind, _, parameter = name.partition(".")
+        if parameter not in named or (kind != "step" and tensor.shape != named[parameter].shape):
+            raise ValueError(f"'{name}' has no place in it")
         place = named[parameter]
         optimizer.state[place][kind] = (
             tensor if kind == "step" and not on_accelerator(place) else tensor.to(place.device)
@@ -122,6 +139,8 @@ def random_states() -> dict[str, Tensor]:
 
 
 def put_random(states: dict[str, Tensor]) -> None:
+    if "cpu" not in states:
+        raise ValueError("'cpu' is missing")
     torch.set_rng_state(states["cpu"])
     for index in range(torch.cuda.device_count()):
         if f"cuda.{index}" in states:
@@ -141,14 +160,9 @@ def checkpoint_file(run: Path, step: int) -> Path:
 
 def checkpoints(run: Path) -> list[Checkpoint]:
     """The validated checkpoints that are kept, by step."""
-    folder = run / CHECKPOINTS
-    try:
-        scores = json.loads((folder / SCORES).read_text("utf-8"))
-        found = [Checkpoint(int(step), score, checkpoint_file(run, int(step))) for step, score in scores.items()]
-    except FileNotFoundError:
-        return []
-    except (ValueError, AttributeError, TypeError) as error:
-        raise WeftError(f"{folder / SCORES}: damaged: {error}") from None
+    path = run / CHECKPOINTS / SCORES
+    scores = read_json(path, dict[int, float]) if path.exists() else {}
+    found = [Checkpoint(step, score, checkpoint_file(run, step)) for step, score in scores.items()]
     return sorted((kept for kept in found if kept.path.is_file()), key=lambda kept: kept.step)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import weft.recipe
 from weft.data.read import read_pairs
-from weft.errors import WeftError
+from weft.errors import WeftError, counted
 from weft.recipe import Recipe
 
 SAMPLE = 100_000  # pairs that are looked at
@@ -152,15 +152,18 @@ def spoken(recipe: Recipe, source: Side, target: Side, pairs: int) -> list[str]:
     names = {"word": "words", "character": "characters", "bpe": "BPE pieces"}
     more = " or more" if pairs == SAMPLE else ""
     encoder, decoder = recipe.model.encoder, recipe.model.decoder
+    epochs, patience = recipe.training.epochs, recipe.validation.patience
+    ends = [f"at most {counted(epochs, 'epoch')}"] if epochs else []
+    if patience:
+        ends.append(f"stops after {counted(patience, 'validation')} without a better {recipe.validation.metric}")
     return [
-        f"{pairs:,} pairs{more}: {source.characters:.0f} characters a source, {target.characters:.0f} a target; "
-        f"different words {source.types:,} and {target.types:,}",
+        f"{counted(pairs, 'pair')}{more}: {source.characters:.0f} characters a source, "
+        f"{target.characters:.0f} a target; different words {source.types:,} and {target.types:,}",
         f"source as {names[recipe.vocabulary.source.kind]}, target as {names[recipe.vocabulary.target.kind]}"
         f"{', one vocabulary' if recipe.vocabulary.shared else ''}  (vocabulary.source.kind=..., "
         f"vocabulary.shared=...)",
-        f"{encoder.kind} encoder of {encoder.layers} and {decoder.kind} decoder of {decoder.layers} layers, "
-        f"width {recipe.model.width}  "
+        f"{encoder.kind} encoder of {counted(encoder.layers, 'layer')}, "
+        f"{decoder.kind} decoder of {counted(decoder.layers, 'layer')}, width {recipe.model.width}  "
         f"(model.width=..., model.encoder.kind=rnn ...)",
-        f"batches of {recipe.training.batch_tokens} tokens, at most {recipe.training.epochs} epochs, stops after "
-        f"{recipe.validation.patience} validations without a better {recipe.validation.metric}  (training.steps=...)",
+        ", ".join([f"batches of {counted(recipe.training.batch_tokens, 'token')}", *ends]) + "  (training.steps=...)",
     ]

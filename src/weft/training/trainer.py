@@ -13,7 +13,7 @@ import torch
 
 from weft.data.batch import Batch, Order
 from weft.data.corpus import Prepared
-from weft.errors import WeftError
+from weft.errors import WeftError, counted
 from weft.files import write_text
 from weft.metrics.score import higher_is_better
 from weft.models.directory import WEIGHTS, parameters, put_weights, save_tensors, save_weights
@@ -131,11 +131,11 @@ class Trainer:
         if self.stop_wanted:
             return self.stop_wanted
         if progress.step >= self.settings.steps:
-            return f"{progress.step} steps done"
+            return f"{counted(progress.step, 'step')} done"
         if self.settings.minutes is not None and elapsed >= 60 * self.settings.minutes:
             return f"{self.settings.minutes:g} minutes are over"
         if validation.patience is not None and progress.waited >= validation.patience:
-            return f"no better {self.decided_by} in {progress.waited} validations"
+            return f"no better {self.decided_by} in {counted(progress.waited, 'validation')}"
         return ""
 
     def update(self, batch: Batch, report: Report) -> None:
