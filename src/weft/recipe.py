@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from weft.errors import WeftError, nearest
+
+Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class Section(BaseModel):
@@ -129,7 +131,7 @@ class Model(Section):
 class Optimizer(Section):
     kind: Literal["adam", "adamw"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0.0, description="the highest rate that the schedule reaches")
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[Beta, Beta] = (0.9, 0.98)
     epsilon: float = Field(1e-9, gt=0.0)
     weight_decay: float = Field(0.0, ge=0.0)
 
@@ -149,6 +151,7 @@ class Validation(Section):
     metric: str = Field("loss", description="what decides on best checkpoint and early stop: loss or a metric")
     metrics: list[str] = Field([], description="computed on real search output at each validation")
     items: int = Field(500, ge=1, description="search runs on so many items, spread evenly over the development set")
+    loss_pairs: int = Field(10_000, ge=1, description="the loss is taken over so many pairs, spread evenly too")
     beam: int = Field(1, ge=1, description="of that search; greedy is fast, and orders checkpoints as well")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without improvement")
     several_references: bool = Field(False, description="equal sources are one item; its targets are alternatives")
@@ -167,13 +170,19 @@ class Training(Section):
     )
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
-    seed: int = 1
+    seed: int = Field(1, ge=0, lt=2**63)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     threads: int | None = Field(None, ge=1)
     save_every: int = Field(500, ge=1, description="steps between states to resume from")
     keep_last: int = Field(5, ge=1, description="validated checkpoints kept for averaging")
     keep_best: int = Field(5, ge=1)
     average: int = Field(0, ge=0, description="at the end, average the last so many and take that where it is better")
+
+    @model_validator(mode="after")
+    def what_is_averaged_is_kept(self) -> Training:
+        if self.average > self.keep_last:
+            raise ValueError(f"training.average is {self.average}, but training.keep_last keeps {self.keep_last}")
+        return self
 
 
 class Search(Section):

@@ -46,9 +46,19 @@ def test_like_lengths_go_together() -> None:
     assert padded / (source + target + 2).sum() < 1.05
 
 
-def test_the_largest_batch_holds_the_longest_pair() -> None:
-    order = order_of([(3, 3), (50, 2), (4, 4)], 60)
-    assert 1 in order.largest()
+@settings(max_examples=40, deadline=None)
+@given(pairs=lengths, tokens=st.integers(1, 300))
+def test_no_batch_needs_more_than_the_largest(pairs: list[tuple[int, int]], tokens: int) -> None:
+    order = order_of(pairs, tokens)
+
+    def needs(rows: np.ndarray) -> tuple[int, int]:
+        source, target = (max(pairs[row][side] for row in rows) + 1 for side in (0, 1))
+        return len(rows) * (source + target), len(rows) * max(source, target) ** 2
+
+    largest = [needs(rows) for rows in order.largest()]
+    for rows in order.epoch(0):
+        assert needs(rows)[0] <= max(need[0] for need in largest)
+        assert needs(rows)[1] <= max(need[1] for need in largest)
 
 
 @settings(max_examples=40, deadline=None)

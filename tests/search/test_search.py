@@ -115,8 +115,8 @@ def test_whatever_the_model_there_is_an_answer_in_order(seed: int, width: int, n
     )
     for hypotheses in found:
         assert 1 <= len(hypotheses) <= n_best
-        scores = [h.score for h in hypotheses]
-        assert scores == sorted(scores, reverse=True)
+        order = [(h.finish_reason == "length", -h.score) for h in hypotheses]
+        assert order == sorted(order)
         assert len({tuple(h.tokens) for h in hypotheses}) == len(hypotheses)
         assert all(END not in h.tokens and len(h.tokens) <= cap + 1 for h in hypotheses)
 
@@ -145,3 +145,25 @@ def test_where_rules_leave_nothing_to_say_the_output_ends() -> None:
 
     hypotheses = run_with(nothing_after_two)
     assert hypotheses and all(len(h.tokens) <= 2 for h in hypotheses)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_best_does_not_depend_on_how_many_are_asked_for(seed: int) -> None:
+    torch.manual_seed(seed)
+    model = small_model("gru", "gru", target=6)
+    source = random_ids([3, 5], 11)
+    rules = [Never([0, 1, BEGIN])]
+    answers = [search(model, source, Beam(4), Limits(BEGIN, END, [4, 4], n_best=n), rules) for n in (1, 4)]
+    for (one, *_), (best, *_) in zip(*answers, strict=True):
+        assert (one.tokens, one.finish_reason) == (best.tokens, best.finish_reason)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_wide_beam_over_few_words_says_nothing_after_the_end(seed: int) -> None:
+    torch.manual_seed(seed)
+    model = small_model("gru", "gru", target=6)
+    limits = Limits(BEGIN, END, [1, 3], n_best=5)
+    for hypotheses in search(model, random_ids([2, 4], 11), Beam(5), limits, [Never([0, 1, BEGIN])]):
+        for h in hypotheses:
+            assert END not in h.tokens and BEGIN not in h.tokens
+            assert len(h.token_scores) == len(h.tokens) + (h.finish_reason == "end")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 import weft
 from weft.errors import WeftError
-from weft.training import trainer as trainer_module
+from weft.training.average import average
 from weft.training.train import Interrupted
 from weft.training.trainer import Trainer
 
@@ -23,7 +24,7 @@ Write = Callable[..., Path]
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing that handles errors sees it."""
+    """Ends a run between two steps; unlike SIGKILL it lets `finally` run."""
 
 
 def quiet(_line: str) -> None:
@@ -51,34 +52,49 @@ def train_until_done(recipe: Path, *overrides: str) -> int:
             deaths += 1
 
 
-@pytest.mark.parametrize(("model", "stride"), [("rnn", 7), ("transformer", 11)])
-def test_dying_at_any_file_operation_changes_nothing(
-    recipe_file: Write, monkeypatch: pytest.MonkeyPatch, model: str, stride: int
-) -> None:
-    recipe = recipe_file(model)
-    weft.train(recipe, "name=whole", say=quiet)
-    replace, life, calls = Path.replace, 0, 0
+def life(recipe: Path, dies_at: int | None, *overrides: str) -> int:
+    """Train in a process of its own that ends like SIGKILL just before its n-th file operation; its exit status."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    operations = 0
 
-    def dies(*paths: Path) -> None:
-        """Each life is longer than the last, and ends just before or just after a file takes its place."""
-        nonlocal calls
-        calls += 1
-        if calls == stride * life and life % 2:
-            raise Killed
-        replace(*paths)
-        if calls == stride * life:
-            raise Killed
+    def hook(event: str, _arguments: Any) -> None:
+        nonlocal operations
+        if event in ("os.rename", "os.remove", "os.rmdir"):
+            operations += 1
+            if operations == dies_at:
+                os._exit(9)
 
-    monkeypatch.setattr(Path, "replace", dies)
-    while True:
-        life, calls = life + 1, 0
-        try:
-            weft.train(recipe, "name=cut", say=quiet)
-            break
-        except Killed:
-            pass
-    assert life >= 3
-    assert tensors(recipe.parent / "runs/cut") == tensors(recipe.parent / "runs/whole")
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.addaudithook(hook)
+        weft.train(recipe, *overrides, say=quiet)
+        os._exit(0)
+    except BaseException:
+        os._exit(1)
+
+
+@pytest.mark.parametrize("model", ["rnn", "transformer"])
+def test_dying_before_any_file_operation_loses_nothing(recipe_file: Write, model: str) -> None:
+    recipe = recipe_file(model, steps=8)
+    runs = recipe.parent / "runs"
+    every = "validation.every=4"
+    weft.train(recipe, "name=whole", every, say=quiet)
+    whole = tensors(runs / "whole")
+    dies_at, deaths = 1 if model == "rnn" else 3, 0
+    while life(recipe, dies_at, "name=cut", every) == 9:
+        deaths += 1
+        before = max((int(state.name[6:]) for state in (runs / "cut/training").glob("state-*")), default=0)
+        assert life(recipe, None, "name=cut", every) == 0, f"could not go on after dying at operation {dies_at}"
+        assert tensors(runs / "cut") == whole, f"another result after dying at operation {dies_at}"
+        records = [json.loads(line) for line in (runs / "cut/log.jsonl").read_text().splitlines()]
+        last = [record for record in records if record["event"] in ("start", "resume")][-1]
+        assert last["step"] == before
+        assert not [*(runs / "cut").rglob(".*.part")]
+        shutil.rmtree(runs / "cut")
+        dies_at += 4
+    assert deaths >= 8
 
 
 @pytest.mark.parametrize("step", [1, 9, 17])
@@ -140,6 +156,32 @@ def test_more_steps_go_on_from_the_end(recipe_file: Write) -> None:
     assert tensors(recipe.parent / "runs/cut") == tensors(recipe.parent / "runs/whole")
 
 
+def test_a_run_that_ended_between_validations_goes_on_as_if_it_had_not(recipe_file: Write) -> None:
+    recipe = recipe_file("rnn", schedule={"kind": "constant", "warmup": 5}, average=2)
+    weft.train(recipe, "name=whole", say=quiet)
+    weft.train(recipe, "name=cut", "training.steps=13", say=quiet)
+    weft.train(recipe, "name=cut", say=quiet)
+    assert tensors(recipe.parent / "runs/cut") == tensors(recipe.parent / "runs/whole")
+
+
+def test_an_average_asked_for_later_is_made(recipe_file: Write) -> None:
+    recipe = recipe_file("rnn")
+    weft.train(recipe, say=quiet)
+    weft.train(recipe, "training.average=2", say=quiet)
+    log = (recipe.parent / "runs/run/log.jsonl").read_text()
+    assert log.count("average of the last 2 checkpoints") == 1
+
+
+def test_a_model_without_a_state_is_not_trained_over(recipe_file: Write, tmp_path: Path) -> None:
+    recipe = recipe_file("rnn")
+    weft.train(recipe, "training.steps=4", "validation.every=2", say=quiet)
+    average(recipe.parent / "runs/run", "last", 2, tmp_path / "mean")
+    before = (tmp_path / "mean/model.safetensors").read_bytes()
+    with pytest.raises(WeftError, match="no state to go on from"):
+        weft.train(tmp_path / "mean", say=quiet)
+    assert (tmp_path / "mean/model.safetensors").read_bytes() == before
+
+
 def test_stopping_saves_and_says_how_to_go_on(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = recipe_file("rnn")
     validate = Trainer.validate
@@ -181,6 +223,6 @@ def test_one_process_at_a_time(recipe_file: Write, monkeypatch: pytest.MonkeyPat
             weft.train(recipe, say=quiet)
         seen.append(caught)
 
-    monkeypatch.setattr(trainer_module.Trainer, "try_validation", second)
+    monkeypatch.setattr(Trainer, "try_longest_batches", second)
     weft.train(recipe, "training.steps=1", say=quiet)
     assert seen

@@ -13,10 +13,12 @@ import torch
 from learning import MODELS
 
 import weft
-from weft.data.batch import Batch
+from weft.data.batch import Batch, pad
 from weft.errors import WeftError
 from weft.models.directory import read_tensors
 from weft.models.seq2seq import Seq2Seq
+from weft.nn.ends import SoftmaxOutput
+from weft.training import validation
 from weft.training.checkpoint import checkpoints
 from weft.training.trainer import Trainer
 
@@ -164,7 +166,7 @@ def test_averaging_is_the_mean_of_the_checkpoints(recipe_file: Write, tmp_path: 
     assert weft.load(tmp_path / "mean").predict(["a b"])[0].finish_reason in ("end", "length")
     with pytest.raises(WeftError, match="is there already"):
         average(run, "last", 3, tmp_path / "mean")
-    with pytest.raises(WeftError, match="keeps 3 checkpoints, not 9"):
+    with pytest.raises(WeftError, match="keeps the 5 best checkpoints, not 9"):
         average(run, "best", 9, tmp_path / "other")
 
 
@@ -192,3 +194,32 @@ def test_nothing_is_pickled(recipe_file: Write) -> None:
     weft.train(recipe, say=quiet)
     suffixes = {file.suffix for file in (recipe.parent / "runs/run").rglob("*") if file.is_file()}
     assert not suffixes & {".pt", ".pth", ".pkl", ".bin", ".ckpt"}
+
+
+def test_what_was_learnt_since_the_last_validation_is_scored(recipe_file: Write) -> None:
+    recipe = recipe_file("rnn", steps=11)
+    weft.train(recipe, say=quiet)
+    assert [record["step"] for record in records(recipe.parent / "runs/run", "validation")] == [8, 11]
+
+
+def test_a_score_that_is_no_number_is_the_worst(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = recipe_file("rnn")
+    scores = iter([float("nan"), 2.0, 1.0])
+    monkeypatch.setattr(validation, "mean_loss", lambda *_: next(scores))
+    monkeypatch.setattr(validation.Validation, "try_out", lambda _self: None)
+    weft.train(recipe, say=quiet)
+    assert [record["best"] for record in records(recipe.parent / "runs/run", "validation")] == [True, True, True]
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_validation_makes_no_gradient(autocast: bool) -> None:
+    output = SoftmaxOutput(8, 11)
+    gold = pad([[1, 2, 3], [4]])
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        features = torch.randn(2, 3, 8)
+        with torch.no_grad():
+            quiet_loss, _ = output.loss(features, gold, 0.1)
+        loss, count = output.loss(features, gold, 0.1)
+    assert not quiet_loss.requires_grad and loss.requires_grad and int(count) == 4
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(quiet_loss, loss.detach())

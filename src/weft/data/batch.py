@@ -109,10 +109,11 @@ class Order:
             yield rows[start : start + count]
             start, part = start + count, 1.0
 
-    def largest(self) -> Rows:
-        """The batch that holds the longest pair and needs the most memory."""
-        rows = np.arange(len(self.source_lengths))
-        sizes = self.source_lengths.astype(np.int64) + self.target_lengths
-        longest = rows[np.argsort(sizes, kind="stable")[::-1]]
-        widest = int(max(self.source_lengths[longest[0]], self.target_lengths[longest[0]])) + 1
-        return longest[: max(1, self.tokens // widest)]
+    def largest(self) -> list[Rows]:
+        """The batches of the first epoch that need the most memory: by positions, and by positions of attention."""
+        batches = self.epoch(0)
+        counts = np.array([len(rows) for rows in batches])
+        source = np.array([self.source_lengths[rows].max() + 1 for rows in batches], np.int64)
+        target = np.array([self.target_lengths[rows].max() + 1 for rows in batches], np.int64)
+        needs = (counts * (source + target), counts * np.maximum(source, target) ** 2)
+        return [batches[place] for place in {int(need.argmax()) for need in needs}]

@@ -30,12 +30,15 @@ def cache_folder() -> Path:
     return (Path(above) if above else Path.home() / ".cache") / "weft"
 
 
-def key(recipe: Recipe, vocabularies: tuple[Vocabulary, Vocabulary] | None) -> str:
+def key(fingerprint: str) -> str:
+    """The name that what was made of such data by these versions of the code is kept under."""
+    return blake2b(f"{FORMAT} {sentencepiece.__version__} {fingerprint}".encode(), digest_size=16).hexdigest()
+
+
+def fingerprint(recipe: Recipe, vocabularies: tuple[Vocabulary, Vocabulary] | None) -> str:
     """The same for the same contents of the files of `data.train` and `data.dev` and the same settings of theirs."""
     data = recipe.data
     settings = {
-        "format": FORMAT,
-        "sentencepiece": sentencepiece.__version__,
         "data": data.model_dump(mode="json", include={"columns", "max_length", "duplicates"}),
         "dev_fraction": data.dev_fraction if data.dev is None else None,
         "shared": recipe.vocabulary.shared,

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from weft.data.cache import cache_folder, key, remove_abandoned, spool
+from weft.data.cache import cache_folder, fingerprint, key, remove_abandoned, spool
 from weft.data.counts import Counts
 from weft.data.read import Pair, read_pairs
 from weft.data.vocabulary import Vocabulary
@@ -143,30 +143,31 @@ def prepare(
         cache.mkdir(parents=True, exist_ok=True)
         remove_abandoned(cache)
         recipe = spool(recipe)
-        folder = cache / key(recipe, vocabularies)
+        print_of_data = fingerprint(recipe, vocabularies)
+        folder = cache / key(print_of_data)
         if folder.is_dir():
             try:
-                return open_prepared(folder, recipe)
+                return open_prepared(folder, recipe, print_of_data)
             except WeftError as error:
                 report(f"the cached data cannot be used and is made anew: {error}")
                 shutil.rmtree(folder)
         with new_folder(folder) as unfinished:
             Preparation(recipe, unfinished, report).run(vocabularies)
-        return open_prepared(folder, recipe)
+        return open_prepared(folder, recipe, print_of_data)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WeftError(f"{cache}: the disk is full; free some space, or set WEFT_CACHE to another disk") from None
         raise WeftError(f"{error.filename or cache}: cannot be written: {error.strerror or error}") from None
 
 
-def open_prepared(folder: Path, recipe: Recipe) -> Prepared:
+def open_prepared(folder: Path, recipe: Recipe, data: str) -> Prepared:
     try:
         counts = Counts(**json.loads((folder / COUNTS).read_text("utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise WeftError(f"{folder / COUNTS}: damaged: {error}") from None
     source = Vocabulary.load(folder / SOURCE)
     target = source if recipe.vocabulary.shared else Vocabulary.load(folder / TARGET)
-    return Prepared(Corpus.open(folder / "train"), Corpus.open(folder / "dev"), source, target, counts, folder.name)
+    return Prepared(Corpus.open(folder / "train"), Corpus.open(folder / "dev"), source, target, counts, data)
 
 
 class Preparation:

@@ -149,6 +149,12 @@ class Vocabulary:
         texts: list[str] = self._processor.decode(kept, num_threads=threads) if kept else []
         return texts
 
+    @property
+    def line_breaks(self) -> list[int]:
+        """Ids that would break the line they are decoded to."""
+        found = [self._processor.piece_to_id(piece) for piece in ("<0x0A>", "\n")]
+        return [i for i in found if i != self.unk]
+
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """Each id's piece as SentencePiece writes it: U+2581 for a space, `<0x0A>` for a byte."""
         return [self._processor.id_to_piece(int(i)) for i in ids]

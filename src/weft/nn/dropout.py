@@ -27,7 +27,7 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
-        dropped: Tensor = ByteMask.apply(x, round(self.p * LEVELS))
+        dropped: Tensor = ByteMask.apply(x, min(LEVELS - 1, max(1, round(self.p * LEVELS))))
         return dropped
 
 

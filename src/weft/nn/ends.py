@@ -53,7 +53,9 @@ class SoftmaxOutput(nn.Module):
         Sums and counts weigh every token alike, however a batch is split over micro-batches and processes.
         """
         real = gold.mask()
-        loss = SmoothedCrossEntropy.apply(
-            features[real], self.projection.weight, self.projection.bias, gold.data[real], smoothing
-        )
+        weight: Tensor = self.projection.weight
+        bias: Tensor = self.projection.bias
+        if not torch.is_grad_enabled():
+            weight, bias = weight.detach(), bias.detach()  # or the gradient would be made in vain
+        loss = SmoothedCrossEntropy.apply(features[real], weight, bias, gold.data[real], smoothing)
         return loss, real.sum()

@@ -22,14 +22,15 @@ class SmoothedCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, gold: Tensor, smoothing: float) -> Tensor:
         """x (N,D), weight (V,D), bias (V,), gold (N,) -> scalar, in nats, in float32 at least."""
         wanted = any(ctx.needs_input_grad)
-        exact = torch.promote_types(x.dtype, torch.float32)
-        product = x.dtype if torch.is_autocast_enabled(x.device.type) else exact
-        weight, bias = weight.to(product), bias.to(product)
-        grad_x = torch.empty_like(x)
+        kind, exact = x.dtype, torch.promote_types(x.dtype, torch.float32)
+        device = x.device.type
+        product = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else exact
+        x, weight, bias = x.to(product), weight.to(product), bias.to(product)
+        grad_x = torch.empty_like(x) if wanted else None
         grad_weight = torch.zeros_like(weight, dtype=exact)
         grad_bias = torch.zeros_like(bias, dtype=exact)
         total = x.new_zeros((), dtype=exact)
-        scores = x.new_empty(min(CHUNK, len(x)), len(weight), dtype=product)
+        scores = x.new_empty(min(CHUNK, len(x)), len(weight))
         logs = torch.empty_like(scores, dtype=exact)
         even = smoothing / len(weight)
         for start in range(0, len(x), CHUNK):
@@ -39,10 +40,9 @@ class SmoothedCrossEntropy(torch.autograd.Function):
             torch.mm(x[rows], weight.T, out=scores[:count]).add_(bias)
             chosen = scores[:count].gather(1, label).to(exact)
             log_probs = torch.log_softmax(scores[:count], -1, dtype=exact, out=logs[:count])
-            said = log_probs.gather(1, label)
-            log_sum = chosen - said
+            log_sum = chosen - log_probs.gather(1, label)
             total += (log_sum - (1 - smoothing) * chosen).sum()
-            if not wanted:
+            if grad_x is None:
                 continue
             grad = log_probs.exp_()
             grad.scatter_add_(1, label, grad.new_full(label.shape, smoothing - 1))
@@ -55,11 +55,13 @@ class SmoothedCrossEntropy(torch.autograd.Function):
                 grad_weight += grad.T @ x[rows]
         if smoothing:
             all_rows, all_weights = x.sum(0, dtype=exact), weight.sum(0, dtype=exact)
-            total -= even * (all_rows @ all_weights + len(x) * bias.sum(dtype=exact))
-            grad_x -= (even * all_weights).to(grad_x.dtype)
-            grad_weight -= even * all_rows
-            grad_bias -= even * len(x)
-        ctx.save_for_backward(grad_x, grad_weight, grad_bias)
+            total -= even * ((all_rows * all_weights).sum() + len(x) * bias.sum(dtype=exact))
+            if grad_x is not None:
+                grad_x -= (even * all_weights).to(product)
+                grad_weight -= even * all_rows
+                grad_bias -= even * len(x)
+        if grad_x is not None:
+            ctx.save_for_backward(grad_x.to(kind), grad_weight, grad_bias)
         return total
 
     @staticmethod

@@ -56,12 +56,12 @@ class History(NamedTuple):
 
 @dataclass
 class Finished:
-    """The finished hypotheses of one sentence."""
+    """The finished hypotheses of one sentence; one that was cut off comes after all that have ended."""
 
     hypotheses: list[Hypothesis] = field(default_factory=list)
 
     def best(self, count: int) -> list[Hypothesis]:
-        return sorted(self.hypotheses, key=lambda hypothesis: -hypothesis.score)[:count]
+        return sorted(self.hypotheses, key=lambda one: (one.finish_reason == "length", -one.score))[:count]
 
     def closed_to(self, possible: float, count: int) -> bool:
         """Whether nothing that scores `possible` would be among the best."""
@@ -106,6 +106,7 @@ def search(
             )
         totals, choices = totals.masked_fill(is_end, -torch.inf).topk(min(width, totals.size(1)), -1)
         rows, words, said = (x.gather(1, choices) for x in (rows, words, said))
+        said = said.masked_fill(totals == -torch.inf, -torch.inf)  # no continuation, only a filled place
         best = totals[:, 0].tolist()
         for place, sentence in enumerate(live):
             if time == limits.max_lengths[sentence] or best[place] == -torch.inf:

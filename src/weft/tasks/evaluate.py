@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from weft.data.batch import Batch, Order, pad
+from weft.data.batch import Batch, Order, Rows, pad
 from weft.data.corpus import Corpus
 from weft.metrics import score
 from weft.metrics.score import Score
@@ -45,13 +45,6 @@ def items(pairs: Iterable[tuple[str, str]], several_references: bool) -> list[It
     return [Item(source, targets) for source, targets in references.items()]
 
 
-def spread(chosen: Sequence[Item], count: int) -> list[Item]:
-    """At most `count` of them, evenly over the whole, for a file may be in alphabetical order."""
-    if len(chosen) <= count:
-        return list(chosen)
-    return [chosen[place * len(chosen) // count] for place in range(count)]
-
-
 def evaluate(model: Model, chosen: Sequence[Item], metrics: Sequence[str], **search: Any) -> Evaluation:
     """Search for each item's output, and score the text that comes out against its untouched references."""
     predictions = model.predict([item.source for item in chosen], **search)
@@ -65,21 +58,21 @@ def evaluate(model: Model, chosen: Sequence[Item], metrics: Sequence[str], **sea
 
 
 @torch.no_grad()
-def mean_loss(model: Model, corpus: Corpus, tokens: int, batches: int | None = None) -> float:
-    """Cross-entropy in nats a target token, end included, without label smoothing."""
+def mean_loss(model: Model, corpus: Corpus, rows: Rows, tokens: int) -> float:
+    """Cross-entropy of these pairs in nats a target token, end included, without label smoothing."""
     training = model.network.training
     model.network.eval()
-    order = Order(corpus.source_lengths, corpus.target_lengths, tokens, seed=0)
+    order = Order(corpus.source_lengths[rows], corpus.target_lengths[rows], tokens, seed=0)
     total, count = 0.0, 0
-    for rows in order.epoch(0)[:batches]:
-        loss, number = model.network.loss(read_batch(corpus, rows, model).to(model.device), smoothing=0.0)
+    for places in order.epoch(0):
+        loss, number = model.network.loss(read_batch(corpus, rows[places], model).to(model.device), smoothing=0.0)
         total += float(loss)
         count += int(number)
     model.network.train(training)
     return total / count
 
 
-def read_batch(corpus: Corpus, rows: Any, model: Model) -> Batch:
+def read_batch(corpus: Corpus, rows: Rows, model: Model) -> Batch:
     """The pairs of these rows, as the model takes them."""
     sources = [corpus.source(row) for row in rows]
     targets = [corpus.target(row) for row in rows]

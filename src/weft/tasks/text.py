@@ -131,7 +131,7 @@ class Model:
         return Greedy() if settings.beam == 1 else Beam(settings.beam)
 
     def rules(self, settings: Search) -> list[Rule]:
-        rules: list[Rule] = [Never([self.target.pad, self.target.unk, self.target.bos])]
+        rules: list[Rule] = [Never([self.target.pad, self.target.unk, self.target.bos, *self.target.line_breaks])]
         if settings.min_length:
             rules.append(MinLength(settings.min_length, self.target.eos))
         if settings.no_repeat_ngram:

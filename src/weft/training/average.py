@@ -22,13 +22,16 @@ def average(run: Path, kind: str, count: int, out: Path) -> list[Checkpoint]:
         raise WeftError(f"--{kind} is {count}; expected 1 or more")
     if out.exists():
         raise WeftError(f"{out} is there already; choose another folder with --out")
+    recipe = weft.recipe.load(run / RECIPE)
+    keeps = recipe.training.keep_last if kind == "last" else recipe.training.keep_best
+    if count > keeps:
+        raise WeftError(f"{run} keeps the {keeps} {kind} checkpoints, not {count}; training.keep_{kind} says how many")
     kept = checkpoints(run)
     if len(kept) < count:
         raise WeftError(
             f"{run} keeps {counted(len(kept), 'checkpoint')}, not {count}; training.keep_{kind} says how many are kept"
         )
-    metric = weft.recipe.load(run / RECIPE).validation.metric
-    chosen = kept[-count:] if kind == "last" else best(kept, count, higher_is_better(metric))
+    chosen = kept[-count:] if kind == "last" else best(kept, count, higher_is_better(recipe.validation.metric))
     with new_folder(out) as beside:
         for name in (RECIPE, SOURCE, TARGET, CARD):
             if (run / name).is_file():

@@ -9,12 +9,11 @@ from weft.errors import counted
 from weft.files import write_text
 from weft.models.directory import CARD
 from weft.recipe import Recipe
-from weft.training.checkpoint import Progress
+from weft.training.checkpoint import Ending, Progress
 
 
-def write(folder: Path, recipe: Recipe, progress: Progress, counts: Counts) -> None:
+def write(folder: Path, recipe: Recipe, progress: Progress, ending: Ending, counts: Counts) -> None:
     encoder, decoder = recipe.model.encoder, recipe.model.decoder
-    best = "" if progress.best is None else f"{progress.best:.4g} (step {progress.best_step:,})"
     lines = [
         f"# {recipe.name}",
         "",
@@ -23,7 +22,7 @@ def write(folder: Path, recipe: Recipe, progress: Progress, counts: Counts) -> N
         f"Trained with weft for {counted(progress.step, 'step')} "
         f"in {progress.seconds / 60:.1f} minutes.",
         "",
-        f"- best {recipe.validation.metric} on the development set: {best}",
+        f"- best {recipe.validation.metric} on the development set: {ending.outcome}",
         *(f"- {line}" for line in counts.report()),
         "",
         "Every setting is in `recipe.yaml`.",

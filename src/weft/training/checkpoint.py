@@ -28,6 +28,7 @@ TRAINING = "training"
 OPTIMIZER = "optimizer.safetensors"
 RANDOM = "random.safetensors"
 PROGRESS = "progress.json"
+ENDING = "ending.json"
 Shape = TypeVar("Shape")
 
 
@@ -48,20 +49,20 @@ class Progress:
     skipped: int = 0
     seconds: float = 0.0
     plateau: dict[str, Any] = field(default_factory=dict)
-    finished: str = ""
     data: str = ""  # fingerprint of what it is trained on
 
 
 def save_state(run: Path, progress: Progress, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Write all that resuming needs beside the last state, then remove the last one."""
     folder = run / TRAINING / f"state-{progress.step:08d}"
-    if folder.exists():
-        shutil.rmtree(folder)
-    with new_folder(folder) as beside:
-        save_tensors(parameters(network), beside / WEIGHTS)
-        save_tensors(optimizer_tensors(network, optimizer), beside / OPTIMIZER)
-        save_tensors(random_states(), beside / RANDOM)
-        write_text(beside / PROGRESS, json.dumps(asdict(progress), indent=1))
+    if folder.exists():  # no step has been made since, so nothing else can differ
+        write_text(folder / PROGRESS, json.dumps(asdict(progress), indent=1))
+    else:
+        with new_folder(folder) as beside:
+            save_tensors(parameters(network), beside / WEIGHTS)
+            save_tensors(optimizer_tensors(network, optimizer), beside / OPTIMIZER)
+            save_tensors(random_states(), beside / RANDOM)
+            write_text(beside / PROGRESS, json.dumps(asdict(progress), indent=1))
     for old in states(run):
         if old != folder:
             shutil.rmtree(old)
@@ -122,9 +123,8 @@ def put_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tensors:
         if parameter not in named or (kind != "step" and tensor.shape != named[parameter].shape):
             raise ValueError(f"'{name}' has no place in it")
         place = named[parameter]
-        optimizer.state[place][kind] = (
-            tensor if kind == "step" and not on_accelerator(place) else tensor.to(place.device)
-        )
+        where = torch.device("cpu") if kind == "step" and not on_accelerator(place) else place.device
+        optimizer.state[place][kind] = tensor.to(where, copy=True)  # not a view of the file, which will go
 
 
 def on_accelerator(tensor: Tensor) -> bool:
@@ -145,6 +145,33 @@ def put_random(states: dict[str, Tensor]) -> None:
     for index in range(torch.cuda.device_count()):
         if f"cuda.{index}" in states:
             torch.cuda.set_rng_state(states[f"cuda.{index}"], index)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run has ended; its last state is from before what only the end does, so that a longer run goes on."""
+
+    step: int
+    average: int  # checkpoints that were averaged to see whether that is better
+    reason: str
+    outcome: str  # the score of the run's model, and what that model is
+
+
+def write_ending(run: Path, ending: Ending) -> None:
+    write_text(run / TRAINING / ENDING, json.dumps(asdict(ending), indent=1))
+
+
+def read_ending(run: Path) -> Ending | None:
+    path = run / TRAINING / ENDING
+    return read_json(path, Ending) if path.exists() else None
+
+
+def forget_ending(run: Path, every: int) -> None:
+    """Go on with a run that had ended: a validation that only its end brought does not count."""
+    (run / TRAINING / ENDING).unlink(missing_ok=True)
+    kept = {str(one.step): one.score for one in checkpoints(run) if one.step % every == 0}
+    if (run / CHECKPOINTS).is_dir():
+        write_text(run / CHECKPOINTS / SCORES, json.dumps(kept, indent=1))
 
 
 @dataclass(frozen=True)

@@ -15,20 +15,19 @@ from weft.data.batch import Batch, Order
 from weft.data.corpus import Prepared
 from weft.errors import WeftError, counted
 from weft.files import write_text
-from weft.metrics.score import higher_is_better
 from weft.models.directory import WEIGHTS, parameters, put_weights, save_tensors, save_weights
 from weft.recipe import Recipe
-from weft.tasks.evaluate import evaluate, items, mean_loss, read_batch, spread, validated_metrics
+from weft.tasks.evaluate import read_batch
 from weft.tasks.text import Model
 from weft.training import checkpoint
-from weft.training.checkpoint import Progress
+from weft.training.checkpoint import Ending, Progress
 from weft.training.precision import precision
 from weft.training.progress import Listener
 from weft.training.schedule import LearningRate
+from weft.training.validation import Validation
 
 REPORT_EVERY = 50  # steps
 BAD_STEPS = 3  # in a row, and the run stops
-SAMPLES = 3
 DUMP = "bad-batch.jsonl"
 
 
@@ -48,10 +47,7 @@ class Trainer:
         self.order = Order(
             data.train.source_lengths, data.train.target_lengths, self.settings.batch_tokens, self.settings.seed
         )
-        self.metrics = validated_metrics(recipe)
-        self.decided_by = recipe.validation.metric
-        pairs = ((data.dev.source_text(row), data.dev.target_text(row)) for row in range(len(data.dev)))
-        self.dev_items = spread(items(pairs, recipe.validation.several_references), recipe.validation.items)
+        self.validation = Validation(recipe, model, data.dev)
         self.learning_rate = LearningRate(self.settings)
         self.optimizer = make_optimizer(recipe, self.network)
         self.progress = Progress(micro_batches=self.settings.accumulate, data=data.fingerprint)
@@ -65,33 +61,41 @@ class Trainer:
         """Have the run save its state and end after the step it is in."""
         self.stop_wanted = reason
 
-    def run(self) -> str:
-        """Train to the end; gives the reason of the end, `interrupted: ...` where it was told to stop."""
+    def run(self) -> Ending | None:
+        """Train to the end; None where it was told to stop before, and has saved all that it needs to go on."""
         resumed = checkpoint.load_state(self.folder, self.network, self.optimizer)
         if resumed is None:
             self.tell("start", step=0, time=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
-            self.try_longest_batch()
-            self.try_validation()
+            self.try_longest_batches()
+            self.validation.try_out()
         else:
             self.progress = resumed
             self.learning_rate.resume(resumed.plateau)
             self.tell("resume", step=resumed.step)
+        if not self.reason_to_end(self.progress.seconds):
+            checkpoint.forget_ending(self.folder, self.recipe.validation.every)
         self.network.train()
         began = time.monotonic() - self.progress.seconds
         reason = self.steps(lambda: time.monotonic() - began)
         self.progress.seconds = time.monotonic() - began
-        if self.stop_wanted:
-            self.save_state()
-            self.tell("end", step=self.progress.step, reason=self.stop_wanted)
-            return self.stop_wanted
-        if self.progress.best_step == 0:
-            self.validate()
-        if self.settings.average and not self.progress.finished:
-            self.try_average()
-        self.progress.finished = reason
         self.save_state()
-        self.tell("end", step=self.progress.step, reason=reason)
-        return reason
+        ending = None if self.stop_wanted else self.end(reason)
+        self.tell("end", step=self.progress.step, reason=ending.reason if ending else self.stop_wanted)
+        return ending
+
+    def end(self, reason: str) -> Ending:
+        """Validate what has not been, see whether an average is better, and remember that it was done."""
+        before = checkpoint.read_ending(self.folder)
+        step, count = self.progress.step, self.settings.average
+        if before is not None and (before.step, before.average) == (step, count):
+            return before
+        if step % self.recipe.validation.every or self.progress.best is None:
+            self.validate()
+        best = "" if self.progress.best is None else f"{self.progress.best:.4g}"
+        outcome = self.averaged(count) or f"{best} (step {self.progress.best_step:,})"
+        ending = Ending(step, count, reason, outcome)
+        checkpoint.write_ending(self.folder, ending)
+        return ending
 
     def steps(self, elapsed: Callable[[], float]) -> str:
         report = Report(elapsed)
@@ -135,7 +139,7 @@ class Trainer:
         if self.settings.minutes is not None and elapsed >= 60 * self.settings.minutes:
             return f"{self.settings.minutes:g} minutes are over"
         if validation.patience is not None and progress.waited >= validation.patience:
-            return f"no better {self.decided_by} in {counted(progress.waited, 'validation')}"
+            return f"no better {validation.metric} in {counted(progress.waited, 'validation')}"
         return ""
 
     def update(self, batch: Batch, report: Report) -> None:
@@ -147,7 +151,6 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip or math.inf, foreach=True)
         )
         progress.step += 1
-        progress.finished = ""
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self.skip(batch, f"loss {loss}, gradient norm {norm}")
             return
@@ -161,21 +164,24 @@ class Trainer:
     def gradient(self, batch: Batch, tokens: int) -> float:
         """The mean loss of the batch; its gradient is left in the parameters."""
         while True:
-            self.optimizer.zero_grad(set_to_none=True)
             random = checkpoint.random_states()
             try:
-                total = torch.zeros((), dtype=torch.float64)
-                for part in batch.parts(self.progress.micro_batches):
-                    with precision(self.settings.precision, self.model.device):
-                        loss, _ = self.network.loss(part.to(self.model.device), self.settings.label_smoothing)
-                        (loss / tokens).backward()
-                    total += loss.detach().cpu()
-                return float(total) / tokens
+                return self.accumulated(batch, tokens)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error) or self.progress.micro_batches >= len(batch.rows):
                     raise
             checkpoint.put_random(random)
             self.shrink()
+
+    def accumulated(self, batch: Batch, tokens: int) -> float:
+        self.optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for part in batch.parts(self.progress.micro_batches):
+            with precision(self.settings.precision, self.model.device):
+                loss, _ = self.network.loss(part.to(self.model.device), self.settings.label_smoothing)
+                (loss / tokens).backward()
+            total += float(loss.detach())
+        return total / tokens
 
     def shrink(self) -> None:
         """Halve the micro-batch; the batch of one update stays what it was."""
@@ -209,71 +215,60 @@ class Trainer:
             f"A lower training.optimizer.learning_rate or a longer warmup usually helps"
         )
 
-    def try_longest_batch(self) -> None:
-        """One gradient over the largest batch before the first step, so that memory runs out now or never."""
-        batch = self.read(self.order.largest())
+    def try_longest_batches(self) -> None:
+        """A gradient over the largest batches before the first step, so that memory runs out now or never."""
         random = checkpoint.random_states()
         self.network.train()
-        self.gradient(batch, int(batch.gold.lengths.sum()))
+        for rows in self.order.largest():
+            batch = self.read(rows)
+            self.gradient(batch, int(batch.gold.lengths.sum()))
         self.optimizer.zero_grad(set_to_none=True)
         checkpoint.put_random(random)
 
-    def try_validation(self) -> None:
-        """Validation on two batches before the first step, so that what would break it does so now."""
-        mean_loss(self.model, self.data.dev, self.settings.batch_tokens, batches=2)
-        few = self.dev_items[:2]
-        evaluate(self.model, few, self.metrics, beam=1, max_ratio=1.0, max_extra=1)
-
     def validate(self) -> None:
         """Score the development set, keep the checkpoint, and make it the run's model where it is the best."""
-        progress = self.progress
-        scores, samples = self.scores()
-        score = scores[self.decided_by]
-        higher = higher_is_better(self.decided_by)
-        is_best = progress.best is None or (score > progress.best if higher else score < progress.best)
+        progress, settings = self.progress, self.settings
+        result = self.validation.run()
+        score, higher = self.validation.deciding(result), self.validation.higher_is_better
+        is_best = self.validation.is_better(score, progress.best)
         self.learning_rate.validated(-score if higher else score)
         checkpoint.add_checkpoint(
-            self.folder, progress.step, score, self.network, self.settings.keep_last, self.settings.keep_best, higher
+            self.folder, progress.step, score, self.network, settings.keep_last, settings.keep_best, higher
         )
         progress.plateau = self.learning_rate.state()
         progress.waited = 0 if is_best else progress.waited + 1
         if is_best:
             progress.best, progress.best_step = score, progress.step
             save_weights(self.network, self.folder / WEIGHTS)
-        loss = scores.pop("loss")
-        self.tell("validation", step=progress.step, loss=loss, scores=scores, best=is_best, samples=samples)
+        self.tell(
+            "validation",
+            step=progress.step,
+            loss=result.loss,
+            scores=result.scores,
+            best=is_best,
+            samples=result.samples,
+        )
 
-    def scores(self) -> tuple[dict[str, float], list[dict[str, str]]]:
-        """Loss and metrics on the development set, and a few of its outputs."""
-        loss = mean_loss(self.model, self.data.dev, self.settings.batch_tokens)
-        found = evaluate(self.model, self.dev_items, self.metrics, beam=self.recipe.validation.beam)
-        samples = [
-            {"source": item.source, "target": item.references[0], "output": prediction.text}
-            for item, prediction in list(zip(found.items, found.predictions, strict=True))[:SAMPLES]
-        ]
-        return {"loss": loss, **{score.name: score.value for score in found.scores}}, samples
-
-    def try_average(self) -> None:
-        """Average the last checkpoints, and make that the run's model where the development set agrees."""
-        chosen = checkpoint.checkpoints(self.folder)[-self.settings.average :]
+    def averaged(self, count: int) -> str:
+        """Make the average of the last checkpoints the run's model where it is better; what it is, or nothing."""
+        chosen = checkpoint.checkpoints(self.folder)[-count:] if count else []
         if len(chosen) < 2:
-            return
+            return ""
         own = {name: tensor.detach().clone() for name, tensor in parameters(self.network).items()}
         mean = checkpoint.average(chosen)
         put_weights(self.network, mean, self.folder)
-        scores, _ = self.scores()
+        score = self.validation.deciding(self.validation.run())
         put_weights(self.network, own, self.folder)
-        score, best = scores[self.decided_by], self.progress.best
-        higher = higher_is_better(self.decided_by)
-        better = best is None or (score > best if higher else score < best)
+        better = self.validation.is_better(score, self.progress.best)
         if better:
             save_tensors(mean, self.folder / WEIGHTS)
-            self.progress.best = score
+        metric, taken = self.recipe.validation.metric, "average" if better else "single one"
         self.tell(
             "note",
-            message=f"average of the last {len(chosen)} checkpoints: {self.decided_by} {score:.4g}, best single "
-            f"checkpoint {best:.4g}; the run's model is the {'average' if better else 'single one'}",
+            message=f"average of the last {len(chosen)} checkpoints: {metric} {score:.4g}, best single checkpoint "
+            f"{self.progress.best:.4g}; the run's model is the {taken}",
         )
+        return f"{score:.4g} (average of the last {len(chosen)} checkpoints)" if better else ""
 
     def save_state(self) -> None:
         checkpoint.save_state(self.folder, self.progress, self.network, self.optimizer)
@@ -319,4 +314,7 @@ def make_optimizer(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Opti
 
 
 def out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    said = str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        sign in said for sign in ("can't allocate memory", "ALLOC_FAILED")
+    )

@@ -1,0 +1,76 @@
+"""How good a model is on the development set while it trains."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from weft.data.batch import Rows
+from weft.data.corpus import Corpus
+from weft.metrics.score import higher_is_better
+from weft.recipe import Recipe
+from weft.tasks.evaluate import Item, evaluate, items, mean_loss, validated_metrics
+from weft.tasks.text import Model
+
+SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Result:
+    loss: float  # nats a target token
+    scores: dict[str, float]
+    samples: list[dict[str, str]]
+
+
+class Validation:
+    """Loss and the task's metrics on real search output, over a bounded part of the development set."""
+
+    def __init__(self, recipe: Recipe, model: Model, dev: Corpus) -> None:
+        self.settings = recipe.validation
+        self.model = model
+        self.dev = dev
+        self.metrics = validated_metrics(recipe)
+        self.tokens = recipe.training.batch_tokens
+        self.higher_is_better = higher_is_better(self.settings.metric)
+        self.loss_rows = spread(len(dev), self.settings.loss_pairs)
+        self.items = self.chosen_items()
+
+    def chosen_items(self) -> list[Item]:
+        count, several = self.settings.items, self.settings.several_references
+        rows = range(len(self.dev)) if several else spread(len(self.dev), count)
+        found = items(((self.dev.source_text(row), self.dev.target_text(row)) for row in rows), several)
+        return [found[place] for place in spread(len(found), count)]
+
+    def run(self) -> Result:
+        loss = mean_loss(self.model, self.dev, self.loss_rows, self.tokens)
+        found = evaluate(self.model, self.items, self.metrics, beam=self.settings.beam)
+        samples = [
+            {"source": item.source, "target": item.references[0], "output": prediction.text}
+            for item, prediction in list(zip(found.items, found.predictions, strict=True))[:SAMPLES]
+        ]
+        return Result(loss, {score.name: score.value for score in found.scores}, samples)
+
+    def try_out(self) -> None:
+        """The longest pair and two searches, so that what would break a validation does so before the first step."""
+        lengths = self.dev.source_lengths[self.loss_rows] + self.dev.target_lengths[self.loss_rows]
+        mean_loss(self.model, self.dev, self.loss_rows[np.argsort(-lengths, kind="stable")[:2]], self.tokens)
+        evaluate(self.model, self.items[:2], self.metrics, beam=1, max_ratio=1.0, max_extra=1)
+
+    def deciding(self, result: Result) -> float:
+        """The score that checkpoints are compared by; one that is no number is worse than any."""
+        score = result.loss if self.settings.metric == "loss" else result.scores[self.settings.metric]
+        if math.isnan(score):
+            return -math.inf if self.higher_is_better else math.inf
+        return score
+
+    def is_better(self, score: float, best: float | None) -> bool:
+        return best is None or (score > best if self.higher_is_better else score < best)
+
+
+def spread(total: int, count: int) -> Rows:
+    """At most `count` of 0..total-1, evenly over the whole, for a file may be in alphabetical order."""
+    if total <= count:
+        return np.arange(total)
+    return np.arange(count) * total // count
