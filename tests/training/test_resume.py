@@ -140,12 +140,16 @@ def test_sigkill_and_sigterm_of_the_real_process(recipe_file: Write) -> None:
     assert events.count("resume") == 2 and events.count("start") == 1
 
 
-def test_a_finished_run_is_left_as_it_is(recipe_file: Write) -> None:
-    recipe = recipe_file("rnn")
-    weft.train(recipe, say=quiet)
-    before = tensors(recipe.parent / "runs/run")
-    weft.train(recipe, say=quiet)
-    assert tensors(recipe.parent / "runs/run") == before
+@pytest.mark.parametrize("end", ["training.steps=9", "training.epochs=2"])
+def test_a_finished_run_is_left_as_it_is(recipe_file: Write, end: str) -> None:
+    recipe = recipe_file("rnn", average=2)
+    weft.train(recipe, end, say=quiet)
+    run = recipe.parent / "runs/run"
+    before, log = tensors(run), (run / "log.jsonl").read_text()
+    weft.train(recipe, end, say=quiet)
+    assert tensors(run) == before
+    again = [json.loads(line)["event"] for line in (run / "log.jsonl").read_text()[len(log) :].splitlines()]
+    assert again == ["resume", "end"]
 
 
 def test_more_steps_go_on_from_the_end(recipe_file: Write) -> None:

@@ -116,7 +116,7 @@ class Trainer:
             if validated or progress.step % self.settings.save_every == 0:
                 progress.seconds = elapsed()
                 self.save_state()
-        return "all epochs done"
+        return self.reason_to_end(elapsed())
 
     def batches(self) -> Iterator[Batch]:
         """The rest of this epoch, then those that follow."""
@@ -136,6 +136,8 @@ class Trainer:
             return self.stop_wanted
         if progress.step >= self.settings.steps:
             return f"{counted(progress.step, 'step')} done"
+        if self.settings.epochs is not None and progress.epoch >= self.settings.epochs:
+            return f"{counted(progress.epoch, 'epoch')} done"
         if self.settings.minutes is not None and elapsed >= 60 * self.settings.minutes:
             return f"{self.settings.minutes:g} minutes are over"
         if validation.patience is not None and progress.waited >= validation.patience:
