@@ -107,6 +107,11 @@ def another_width(_: pytest.MonkeyPatch) -> None:
     recipe.write_text(recipe.read_text().replace("  width: 8\n", "  width: 10\n", 1))
 
 
+def only_the_model(_: pytest.MonkeyPatch) -> None:
+    shutil.rmtree("runs/words/training")
+    Path(f"runs/words/{LOCK}").unlink()
+
+
 def being_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     lock = open(f"runs/words/{LOCK}", "w")  # noqa: SIM115 - held until the test is over
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -194,6 +199,8 @@ SETUPS: dict[str, Setup] = {
     "a full disk while data is prepared": full_disk("cache"),
     "a full disk before the first step": full_disk("runs/other"),
     "a full disk while it trains": full_disk("runs/other/checkpoints"),
+    "a model that is no run": only_the_model,
+    "more to average than is kept": recipe_with("training: {steps: 4,", "training: {average: 9, steps: 4,"),
     "no weights": lacks("runs/words/model.safetensors"),
     "damaged weights": holds("runs/words/model.safetensors", b"abc"),
     "weights of another recipe": another_width,
