@@ -12,11 +12,12 @@ from weft.metrics.score import higher_is_better
 from weft.models.directory import CARD, RECIPE, SOURCE, TARGET, WEIGHTS, save_tensors
 from weft.training.checkpoint import Checkpoint, best, checkpoints
 from weft.training.checkpoint import average as mean
+from weft.training.run import is_run
 
 
 def average(run: Path, kind: str, count: int, out: Path) -> list[Checkpoint]:
     """Average the `count` best or last checkpoints into the new folder `out`; gives those that were taken."""
-    if not (run / RECIPE).is_file():
+    if not is_run(run):
         raise WeftError(f"{run}: not a run: it has no {RECIPE}")
     if count < 1:
         raise WeftError(f"--{kind} is {count}; expected 1 or more")

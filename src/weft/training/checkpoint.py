@@ -55,14 +55,15 @@ class Progress:
 def save_state(run: Path, progress: Progress, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Write all that resuming needs beside the last state, then remove the last one."""
     folder = run / TRAINING / f"state-{progress.step:08d}"
+    reached = json.dumps(asdict(progress), indent=1)
     if folder.exists():  # no step has been made since, so nothing else can differ
-        write_text(folder / PROGRESS, json.dumps(asdict(progress), indent=1))
+        write_text(folder / PROGRESS, reached)
     else:
         with new_folder(folder) as beside:
             save_tensors(parameters(network), beside / WEIGHTS)
             save_tensors(optimizer_tensors(network, optimizer), beside / OPTIMIZER)
             save_tensors(random_states(), beside / RANDOM)
-            write_text(beside / PROGRESS, json.dumps(asdict(progress), indent=1))
+            write_text(beside / PROGRESS, reached)
     for old in states(run):
         if old != folder:
             shutil.rmtree(old)

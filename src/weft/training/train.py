@@ -27,7 +27,7 @@ from weft.training.checkpoint import states
 from weft.training.precision import bound_caches
 from weft.training.preset import suggest
 from weft.training.progress import listeners
-from weft.training.run import check_data, check_place, check_same, locked, writing
+from weft.training.run import check_data, check_place, check_same, is_run, locked, writing
 from weft.training.trainer import Trainer
 
 
@@ -83,7 +83,7 @@ def chosen(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> t
     """The recipe and the folder of the run; an existing run must have been made with this recipe."""
     path = Path(what)
     if path.is_dir():
-        if not (path / directory.RECIPE).is_file():
+        if not is_run(path):
             raise WeftError(f"{path}: a folder, but not of a run: it has no {directory.RECIPE}")
         check_place(path)
         before = weft.recipe.load(path / directory.RECIPE)
