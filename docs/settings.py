@@ -47,7 +47,7 @@ def sections(section: type[Section], path: str) -> Iterator[tuple[str, type[Sect
 
 def sections_of(annotation: Any) -> list[type[Section]]:
     """The sections that a field may hold; none where it may hold a plain value as well."""
-    options = members(annotation)
+    options = [option for option in members(annotation) if option is not NoneType]
     if all(isinstance(option, type) and issubclass(option, Section) for option in options):
         return options
     return []

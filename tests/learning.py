@@ -14,13 +14,13 @@ MODELS: dict[str, dict[str, Any]] = {
         "width": 32,
         "embedding": {"dropout": 0.1},
         "encoder": {"kind": "rnn", "width": 32, "dropout": 0.1},
-        "decoder": {"kind": "rnn", "width": 32, "attention_width": 32, "dropout": 0.1},
+        "decoder": {"kind": "rnn", "width": 32, "dropout": 0.1},
     },
     "lstm": {
         "width": 32,
         "embedding": {"dropout": 0.0},
         "encoder": {"kind": "rnn", "cell": "lstm", "width": 32, "dropout": 0.0},
-        "decoder": {"kind": "rnn", "cell": "lstm", "width": 32, "attention_width": 32, "dropout": 0.0},
+        "decoder": {"kind": "rnn", "cell": "lstm", "width": 32, "dropout": 0.0},
     },
     "transformer": {
         "width": 32,

@@ -41,7 +41,7 @@ def make_model(tmp_path_factory):
             "model": {
                 "width": WIDTH,
                 "encoder": {"kind": "rnn", "width": WIDTH},
-                "decoder": {"kind": "rnn", "width": WIDTH, "attention_width": WIDTH},
+                "decoder": {"kind": "rnn", "width": WIDTH},
             },
             "validation": {"several_references": several_references},
             "search": {"beam": 2, "min_length": 3},

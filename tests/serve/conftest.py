@@ -28,7 +28,7 @@ SETTINGS = {
     "target_language": "de",
     "data": {"train": "none.tsv"},
     "vocabulary": {"source": {"kind": "character"}, "target": {"kind": "character"}},
-    "model": {"width": 12, "encoder": STACK, "decoder": {"kind": "rnn", "width": 10, "attention_width": 6}},
+    "model": {"width": 12, "encoder": STACK, "decoder": {"kind": "rnn", "width": 10, "attention": {"width": 6}}},
     "search": {"beam": 3, "max_ratio": 1.0, "max_extra": 4},
 }
 LIMITS = Limits(body_bytes=4000, lines=5, characters=40, beam=6)

@@ -23,7 +23,13 @@ class Memory:
 
     values: Tensor  # (B,S,D)
     mask: Tensor  # (B,S) True = real
-    context: Tensor  # (B,D) the fixed-length vector c
+    context: Tensor  # (B,D) the fixed-length vector c; an encoder gives its last state
+    compared: Tensor | None = None  # (B,S,D) what attention scores, where that is not `values` (ConvS2S)
+
+    @property
+    def keys(self) -> Tensor:
+        """(B,S,D) what attention scores."""
+        return self.values if self.compared is None else self.compared
 
 
 class Encoder(nn.Module):
@@ -37,6 +43,8 @@ class Encoder(nn.Module):
 class Decoder(nn.Module, Generic[Fixed, State]):
     """`Fixed` is shared by all hypotheses of a sentence and never gathered; `State` is returned, never kept."""
 
+    parallel: bool = False  # whether `forward` takes all steps at once
+
     def init(self, memory: Memory) -> tuple[Fixed, State]:
         """What stays the same while a sentence is decoded, and the state before its first token (B rows each)."""
         raise NotImplementedError
@@ -45,8 +53,8 @@ class Decoder(nn.Module, Generic[Fixed, State]):
         """x (N,E) -> features (N,D), weights (N,H,S) or None, the next state (N rows)."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
-        """x (B,T,E) -> features (B,T,D), weights (B,H,T,S) or None."""
+    def forward(self, x: Tensor, memory: Memory, want_weights: bool = True) -> tuple[Tensor, Tensor | None]:
+        """x (B,T,E) -> features (B,T,D), weights (B,H,T,S) or None; without them some decoders are faster."""
         raise NotImplementedError
 
 

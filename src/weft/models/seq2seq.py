@@ -1,19 +1,34 @@
-"""Input end, encoder, decoder, output end: any encoder with any decoder."""
+"""Input end, encoder, context, decoder, output end: any encoder with any decoder."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from weft.data.batch import Batch, Padded
-from weft.models.base import Decoder, Encoder
+from weft.models.base import Decoder, Encoder, Memory
+from weft.models.conv import ConvolutionalDecoder, ConvolutionalEncoder
+from weft.models.nothing import Nothing
 from weft.models.rnn import RecurrentDecoder, RecurrentEncoder
 from weft.models.transformer import TransformerDecoder, TransformerEncoder
-from weft.nn.ends import SoftmaxOutput, TokenInput
+from weft.nn.context import Summary
+from weft.nn.ends import CopyOutput, SoftmaxOutput, TokenInput
 from weft.recipe import Model
-from weft.recipe import RecurrentDecoder as RecurrentDecoderSettings
-from weft.recipe import RecurrentEncoder as RecurrentEncoderSettings
+
+Seen = tuple[Tensor, Tensor | None]  # features (B,T,D), weights (B,H,T,S) or None
+ENCODERS: dict[str, Callable[..., Encoder]] = {
+    "rnn": RecurrentEncoder,
+    "conv": ConvolutionalEncoder,
+    "transformer": TransformerEncoder,
+}
+DECODERS: dict[str, Callable[..., Decoder[Any, Any]]] = {
+    "rnn": RecurrentDecoder,
+    "conv": ConvolutionalDecoder,
+    "transformer": TransformerDecoder,
+}
 
 
 class Seq2Seq(nn.Module):
@@ -22,40 +37,66 @@ class Seq2Seq(nn.Module):
     def __init__(self, settings: Model, source_size: int, target_size: int) -> None:
         super().__init__()
         width, embedding = settings.width, settings.embedding
-        self.target_input = TokenInput(target_size, width, embedding.dropout)
-        self.source_input = TokenInput(source_size, width, embedding.dropout)
-        if embedding.share == "all":
-            self.source_input.embedding = self.target_input.embedding
+        self.target_input = TokenInput(target_size, width, embedding, embedding.target_width)
         self.encoder = encoder(settings)
+        self.source_input: TokenInput | None = None
+        if not isinstance(self.encoder, Nothing):
+            self.source_input = TokenInput(source_size, width, embedding, embedding.source_width)
+            if embedding.share in ("inputs", "all"):
+                self.source_input.embedding = self.target_input.embedding
+        recurrent = isinstance(self.encoder, RecurrentEncoder)
+        self.summary = Summary(settings.context.of or ("last" if recurrent else "mean"), self.encoder.width)
         self.decoder = decoder(settings, self.encoder.width)
-        self.output = SoftmaxOutput(width, target_size, None if embedding.share == "none" else self.target_input)
+        output = CopyOutput if settings.copy_source else SoftmaxOutput
+        self.output = output(width, target_size, self.target_input if embedding.share in ("target", "all") else None)
 
-    def forward(self, source: Padded, fed: Padded) -> tuple[Tensor, Tensor | None]:
+    def encode(self, source: Padded) -> Memory:
+        """source.data (B,S) -> what the decoder may know of it."""
+        embedded = source if self.source_input is None else Padded(self.source_input(source.data), source.lengths)
+        memory: Memory = self.encoder(embedded)
+        return replace(memory, context=self.summary(memory.values, memory.mask, memory.context))
+
+    def forward(self, source: Padded, fed: Padded) -> Seen:
         """source.data (B,S), fed.data (B,T) -> features (B,T,D), weights (B,H,T,S) or None."""
-        memory = self.encoder(Padded(self.source_input(source.data), source.lengths))
-        features: tuple[Tensor, Tensor | None] = self.decoder(self.target_input(fed.data), memory)
-        return features
+        memory = self.encode(source)
+        wanted = self.output.needs_weights or not self.training
+        seen: Seen = self.decoder(self.target_input(fed.data), memory, wanted)
+        return seen
 
-    def loss(self, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
-        """The summed cross-entropy of the batch in nats, and the number of its tokens."""
-        features, _ = self(batch.source, batch.fed)
-        return self.output.loss(features, batch.gold, smoothing)
+    def loss(
+        self, batch: Batch, smoothing: float, feed: Callable[[Seq2Seq, Batch], Seen] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The summed cross-entropy of the batch in nats, and the number of its tokens; `feed` gives what is seen."""
+        features, weights = feed(self, batch) if feed else self(batch.source, batch.fed)
+        return self.output.loss(features, batch.gold, smoothing, weights, batch.source.data)
 
     def start(self, source: Padded) -> tuple[Any, Any]:
-        return self.decoder.init(self.encoder(Padded(self.source_input(source.data), source.lengths)))
+        fixed, state = self.decoder.init(self.encode(source))
+        return (fixed, source.data), state
 
     def step(self, tokens: Tensor, state: Any, fixed: Any) -> tuple[Tensor, Tensor | None, Any]:
+        fixed, source = fixed
         features, weights, state = self.decoder.step(self.target_input(tokens), state, fixed)
-        return self.output(features), weights, state
+        if self.output.needs_weights and len(source) != len(tokens):
+            source = source.repeat_interleave(len(tokens) // len(source), 0)
+        return self.output(features, weights, source), weights, state
 
 
 def encoder(settings: Model) -> Encoder:
-    if isinstance(settings.encoder, RecurrentEncoderSettings):
+    if settings.encoder.kind == "none":
+        return Nothing()
+    if settings.encoder.kind == "rnn":
         return RecurrentEncoder(settings.width, settings.encoder)
-    return TransformerEncoder(settings.width, settings.encoder)
+    return ENCODERS[settings.encoder.kind](settings.width, settings.encoder, position_scale(settings))
 
 
 def decoder(settings: Model, memory_width: int) -> Decoder[Any, Any]:
-    if isinstance(settings.decoder, RecurrentDecoderSettings):
-        return RecurrentDecoder(settings.width, memory_width, settings.decoder)
-    return TransformerDecoder(settings.width, memory_width, settings.decoder)
+    if settings.decoder.kind == "rnn":
+        return RecurrentDecoder(settings.width, memory_width, settings.decoder, settings.context)
+    return DECODERS[settings.decoder.kind](
+        settings.width, memory_width, settings.decoder, settings.context, position_scale(settings)
+    )
+
+
+def position_scale(settings: Model) -> float:
+    return float(settings.width**-0.5) if settings.embedding.scale == "down" else 1.0

@@ -1,11 +1,13 @@
-"""The Transformer (Vaswani et al. 2017), with its norms before or after each part.
+"""The Transformer (Vaswani et al. 2017), with the norms, activations, positions and heads that came after it.
 
-B sentences, K hypotheses, N = B*K, S source length, T target length, D width.
+B sentences, K hypotheses, N = B*K, S source length, T target length, D width, M width of the memory, H heads, G heads
+of keys and values, d width of a head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, cast
 
 import torch
@@ -14,12 +16,31 @@ from torch import Tensor, nn
 
 from weft.data.batch import Padded
 from weft.models.base import Decoder, Encoder, Memory
-from weft.nn.attention import MultiHead
+from weft.nn.attention import Attention
+from weft.nn.context import Transform
 from weft.nn.dropout import Dropout
-from weft.nn.position import Sinusoidal
-from weft.recipe import TransformerStack
+from weft.nn.fused import Fused, reset_linear
+from weft.nn.multi_head import MultiHead, RelativeSelfAttention, RotarySelfAttention, SelfAttention
+from weft.nn.position import added
+from weft.nn.ssru import SSRU
+from weft.recipe import Attention as AttentionSettings
+from weft.recipe import Context, TransformerStack
+from weft.recipe import TransformerDecoder as DecoderSettings
+from weft.recipe import TransformerEncoder as EncoderSettings
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "layer": partial(nn.LayerNorm, eps=1e-5),
+    "rms": partial(nn.RMSNorm, eps=1e-5),
+}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "swish": F.silu,
+    "glu": torch.sigmoid,
+    "reglu": F.relu,
+    "geglu": F.gelu,
+    "swiglu": F.silu,
+}
 
 
 class Part(nn.Module):
@@ -27,7 +48,7 @@ class Part(nn.Module):
 
     def __init__(self, width: int, settings: TransformerStack) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
+        self.norm = NORMS[settings.norm_kind](width)
         self.dropout = Dropout(settings.dropout)
         self.before = settings.norm == "pre"
 
@@ -40,148 +61,254 @@ class Part(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """W_2 f(W_1 x) (section 3.3)."""
+    """W_2 f(W x) (section 3.3), or gated, W_2 (f(W x) * V x) (Shazeer 2020, equations 5 and 6, with biases)."""
 
     def __init__(self, width: int, settings: TransformerStack) -> None:
         super().__init__()
-        self.wide = nn.Linear(width, settings.feed_forward)
+        self.gated = settings.activation.endswith("glu")
+        self.wide = Fused(width, settings.feed_forward, 2 if self.gated else 1)
         self.narrow = nn.Linear(settings.feed_forward, width)
         self.activation = ACTIVATIONS[settings.activation]
         self.around = Part(width, settings)
 
     def forward(self, x: Tensor) -> Tensor:
         """(...,D) -> (...,D)."""
-        hidden = self.activation(self.wide(self.around.enter(x)))
+        hidden = self.wide(self.around.enter(x))
+        if self.gated:
+            hidden, gate = hidden.chunk(2, -1)
+            hidden = self.activation(hidden) * gate
+        else:
+            hidden = self.activation(hidden)
         return self.around.leave(x, self.narrow(hidden))
+
+
+def self_attention(width: int, settings: TransformerStack) -> SelfAttention:
+    shape = (width, settings.heads, settings.attention_dropout, settings.key_value_heads)
+    if settings.position == "rotary":
+        return RotarySelfAttention(*shape)
+    if settings.position == "relative":
+        return RelativeSelfAttention(*shape, settings.distance)
+    return SelfAttention(*shape)
+
+
+def final_norm(width: int, settings: TransformerStack) -> nn.Module:
+    return NORMS[settings.norm_kind](width) if settings.norm == "pre" else nn.Identity()
+
+
+def kept(settings: TransformerStack, training: bool) -> list[bool]:
+    """Which layers take part (Fan et al. 2020, section 3.2): all, or while training each with 1 - layer_drop."""
+    if not training or settings.layer_drop == 0.0:
+        return [True] * settings.layers
+    return (torch.rand(settings.layers) >= settings.layer_drop).tolist()
 
 
 class EncoderLayer(nn.Module):
     def __init__(self, width: int, settings: TransformerStack) -> None:
         super().__init__()
-        self.attention = MultiHead(width, width, settings.heads, settings.attention_dropout)
+        self.attention = self_attention(width, settings)
         self.around = Part(width, settings)
         self.feed_forward = FeedForward(width, settings)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B,S,D), mask (B,1,S) -> (B,S,D)."""
-        inner = self.around.enter(x)
-        seen, _ = self.attention(inner, self.attention.keys(inner), mask)
+        seen, _ = self.attention(self.around.enter(x), mask=mask)
         y: Tensor = self.feed_forward(self.around.leave(x, seen))
         return y
 
 
 class TransformerEncoder(Encoder):
-    """Section 3.1; the context is the mean of the memory."""
+    """Section 3.1; the context is the state at each sentence's last token. `position_scale` is of added positions."""
 
-    def __init__(self, width: int, settings: TransformerStack) -> None:
+    def __init__(self, width: int, settings: EncoderSettings, position_scale: float = 1.0) -> None:
         super().__init__()
+        self.settings = settings
         self.width = width
-        self.position = Sinusoidal(width)
+        self.position = added(settings.position, width, settings.positions, "model.encoder", position_scale)
+        self.dropout = Dropout(settings.dropout)
         self.layers = nn.ModuleList(EncoderLayer(width, settings) for _ in range(settings.layers))
         self.norm = final_norm(width, settings)
-        reset(self)
+        reset_linear(self)
 
     def forward(self, x: Padded) -> Memory:
         mask = x.mask()
-        values = self.position(x.data)
-        for layer in self.layers:
-            values = layer(values, mask[:, None])
+        values = self.dropout(self.position(x.data))  # section 5.4
+        for layer, takes_part in zip(self.layers, kept(self.settings, self.training), strict=True):
+            if takes_part:
+                values = layer(values, mask[:, None])
         values = self.norm(values)
-        context = (values * mask[..., None]).sum(1) / x.lengths[:, None].to(values.dtype)
-        return Memory(values, mask, context)
-
-
-class DecoderLayer(nn.Module):
-    def __init__(self, width: int, memory_width: int, settings: TransformerStack) -> None:
-        super().__init__()
-        self.self_attention = MultiHead(width, width, settings.heads, settings.attention_dropout)
-        self.around_self = Part(width, settings)
-        self.attention = MultiHead(width, memory_width, settings.heads, settings.attention_dropout)
-        self.around_attention = Part(width, settings)
-        self.feed_forward = FeedForward(width, settings)
-
-    def forward(
-        self, x: Tensor, past: Tensor, causal: Tensor | None, keys: Tensor, mask: Tensor, want_weights: bool
-    ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """x (N,T,D), past (N,t,2D), keys (B,S,2D), mask (B,1,S) -> (N,T,D), weights (B,H,Q,S), past (N,t+T,2D).
-
-        With N = B all T positions are queries of their sentence; with T = 1 its hypotheses are.
-        """
-        inner = self.around_self.enter(x)
-        now = self.self_attention.keys(inner)
-        past = torch.cat([past, now], 1) if past.size(1) else now
-        seen, _ = self.self_attention(inner, past, causal)
-        x = self.around_self.leave(x, seen)
-        queries = self.around_attention.enter(x).reshape(len(keys), -1, x.size(-1))
-        seen, weights = self.attention(queries, keys, mask, want_weights)
-        x = self.around_attention.leave(x, seen.view(x.shape))
-        return self.feed_forward(x), weights, past
+        last = values[torch.arange(len(values), device=values.device), x.lengths - 1]
+        return Memory(values, mask, last)
 
 
 class TransformerFixed(NamedTuple):
-    keys: tuple[Tensor, ...]  # of each layer (B,S,2D)
+    keys: tuple[Tensor | None, ...]  # of each layer (B,S,2Gd) or (B,S,A); None where it looks at no source
+    values: Tensor  # (B,S,M)
     mask: Tensor  # (B,1,S)
+    every: Tensor | None  # (B,1,D), what the context adds to the input of every step
+    kept: tuple[bool, ...]  # the layers that take part, drawn once for a sentence
 
 
-class TransformerDecoder(Decoder[TransformerFixed, tuple[Tensor, ...]]):
-    """Section 3.1; the state is each layer's keys and values of the tokens so far, (N,t,2D).
+class TransformerState(NamedTuple):
+    said: Tensor  # (N,t,0) holds nothing: its length is the number of steps so far, known without asking the device
+    layers: tuple[Tensor, ...]  # of each the keys and values of what was said (N,t,2Gd), or its SSRU's state (N,D)
 
-    The weights that a step gives are those of the last layer, where the attention is closest to the output.
+
+class HeadsOnSource(MultiHead):
+    """Multi-head attention to all of the source (section 3.2.3)."""
+
+    def of(self, memory: Memory) -> Tensor:
+        """(B,S,2Gd), once for a sentence."""
+        return self.keys(memory.values, memory.compared)
+
+    def look(
+        self, queries: Tensor, keys: Tensor, fixed: TransformerFixed, steps: Tensor, want_weights: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """queries (B,Q,D) -> (B,Q,D), weights (B,H,Q,S) where wanted."""
+        seen: tuple[Tensor, Tensor | None] = self(queries, keys, fixed.mask, want_weights)
+        return seen
+
+
+class ScoreOnSource(Attention):
+    """Attention by any other score or to a window only, and a matrix from what it reads to the layer's width."""
+
+    def __init__(self, width: int, memory_width: int, settings: AttentionSettings) -> None:
+        super().__init__(width, memory_width, settings)
+        self.out = nn.Linear(self.width, width)
+
+    def of(self, memory: Memory) -> Tensor:
+        """(B,S,A), once for a sentence."""
+        return self.keys(memory.keys, memory.values)
+
+    def look(
+        self, queries: Tensor, keys: Tensor, fixed: TransformerFixed, steps: Tensor, want_weights: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """queries (B,Q,D), steps (Q,) their numbers -> (B,Q,D), weights (B,H,Q,S)."""
+        read, weights = self(queries, keys, fixed.values, fixed.mask, steps)
+        return self.out(read), weights
+
+
+def source_attention(width: int, memory_width: int, settings: DecoderSettings) -> HeadsOnSource | ScoreOnSource | None:
+    if settings.attention is None:
+        return None
+    if settings.attention.kind == "multi_head" and settings.attention.window == "global":
+        shape = (settings.heads, settings.attention_dropout, None, settings.key_value_heads)
+        return HeadsOnSource(width, memory_width, *shape)
+    return ScoreOnSource(width, memory_width, settings.attention)
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention or the SSRU in its place, attention to the source unless there is none, and feed-forward."""
+
+    def __init__(self, width: int, memory_width: int, settings: DecoderSettings) -> None:
+        super().__init__()
+        self.self_attention = SSRU(width) if settings.past == "ssru" else self_attention(width, settings)
+        self.around_self = Part(width, settings)
+        self.attention = source_attention(width, memory_width, settings)
+        self.around_attention = None if self.attention is None else Part(width, settings)
+        self.feed_forward = FeedForward(width, settings)
+
+    def forward(
+        self, x: Tensor, past: Tensor, keys: Tensor | None, fixed: TransformerFixed, steps: Tensor, want_weights: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """x (N,T,D), past (N,...), steps (Q,) -> (N,T,D), weights (B,H,Q,S) where wanted, the next past.
+
+        With N = B all T positions are queries of their sentence; with T = 1 its hypotheses are.
+        """
+        seen, past = self.self_attention(self.around_self.enter(x), past)
+        x, weights = self.around_self.leave(x, seen), None
+        if self.attention is not None and self.around_attention is not None and keys is not None:
+            queries = self.around_attention.enter(x).reshape(len(keys), -1, x.size(-1))
+            seen, weights = self.attention.look(queries, keys, fixed, steps, want_weights)
+            x = self.around_attention.leave(x, seen.view(x.shape))
+        return self.feed_forward(x), weights if want_weights else None, past
+
+
+class TransformerDecoder(Decoder[TransformerFixed, TransformerState]):
+    """Section 3.1. The weights that it gives are those of the last layer, the closest to the output.
+
+    The fixed vector c, transformed, is one position more, before the first token and without a place among the added
+    positions (given first), and a part of every input (given every). With attention to the source the recipe's default,
+    first, is the plain Transformer, which has no such position; it takes given: both to have it.
     """
 
-    def __init__(self, width: int, memory_width: int, settings: TransformerStack) -> None:
+    parallel = True
+
+    def __init__(
+        self,
+        width: int,
+        memory_width: int,
+        settings: DecoderSettings,
+        context: Context,
+        position_scale: float = 1.0,
+    ) -> None:
         super().__init__()
-        self.position = Sinusoidal(width)
+        self.settings = settings
+        self.width = width
+        self.position = added(settings.position, width, settings.positions, "model.decoder", position_scale)
+        first = context.given == "both" or (context.given == "first" and settings.attention is None)
+        every = context.given in ("every", "both")
+        self.first = Transform(context.transform, memory_width, width) if first else None
+        self.every = Transform(context.transform, memory_width, width) if every else None
+        self.dropout = Dropout(settings.dropout)
         self.layers = nn.ModuleList(DecoderLayer(width, memory_width, settings) for _ in range(settings.layers))
         self.norm = final_norm(width, settings)
-        self.width = width
-        reset(self)
+        reset_linear(self)
 
-    def decoder_layers(self) -> Iterator[DecoderLayer]:
-        return cast(Iterator[DecoderLayer], iter(self.layers))
+    def begin(self, memory: Memory) -> tuple[TransformerFixed, TransformerState, Tensor]:
+        """What stays, the state before anything, and the context as positions of their own, (B,1,D) or (B,0,D)."""
+        layers = [cast(DecoderLayer, layer) for layer in self.layers]
+        takes_part = kept(self.settings, self.training)
+        keys = tuple(
+            layer.attention.of(memory) if layer.attention is not None and taken else None
+            for layer, taken in zip(layers, takes_part, strict=True)
+        )
+        every = None if self.every is None else self.every(memory.context)[:, None]
+        fixed = TransformerFixed(keys, memory.values, memory.mask[:, None], every, tuple(takes_part))
+        nothing = memory.values.new_zeros(len(memory.values), 0, self.width)
+        state = TransformerState(nothing[..., :0], tuple(layer.self_attention.before(nothing) for layer in layers))
+        return fixed, state, nothing if self.first is None else self.first(memory.context)[:, None]
 
-    def init(self, memory: Memory) -> tuple[TransformerFixed, tuple[Tensor, ...]]:
-        keys = tuple(layer.attention.keys(memory.values) for layer in self.decoder_layers())
-        past = memory.values.new_zeros(len(memory.values), 0, 2 * self.width)
-        return TransformerFixed(keys, memory.mask[:, None]), tuple(past for _ in self.layers)
+    def placed(self, x: Tensor, start: int, fixed: TransformerFixed) -> Tensor:
+        """x (N,T,D), with the positions start, start+1, ... and the context added."""
+        placed: Tensor = self.position(x, start)
+        if fixed.every is None:
+            return placed
+        return (placed.view(len(fixed.every), -1, self.width) + fixed.every).view(x.shape)
 
     def run(
-        self, x: Tensor, state: tuple[Tensor, ...], fixed: TransformerFixed, want_weights: bool
+        self, x: Tensor, layers: tuple[Tensor, ...], fixed: TransformerFixed, start: int, want_weights: bool
     ) -> tuple[Tensor, Tensor | None, tuple[Tensor, ...]]:
-        x = self.position(x, start=state[0].size(1))
-        length = x.size(1)
-        causal = None if length == 1 else torch.ones(1, length, length, dtype=torch.bool, device=x.device).tril()
-        weights = None
-        after = []
-        for number, (layer, past, keys) in enumerate(zip(self.layers, state, fixed.keys, strict=True), 1):
-            last = want_weights and number == len(self.layers)
-            x, weights, past = layer(x, past, causal, keys, fixed.mask, last)
-            after.append(past)
+        """x (N,T,D) at steps start, start+1, ... -> features (N,T,D), weights (B,H,Q,S) or None, each layer's past."""
+        steps = torch.arange(start, start + x.size(1), device=x.device).repeat(len(x) // len(fixed.values))
+        x, weights = self.dropout(x), None
+        after = list(layers)
+        parts = [number for number, taken in enumerate(fixed.kept) if taken]
+        for number in parts:
+            wanted = want_weights and number == parts[-1]
+            x, weights, after[number] = self.layers[number](x, layers[number], fixed.keys[number], fixed, steps, wanted)
         return self.norm(x), weights, tuple(after)
 
+    def init(self, memory: Memory) -> tuple[TransformerFixed, TransformerState]:
+        fixed, state, first = self.begin(memory)
+        if self.first is not None:
+            _, _, layers = self.run(first, state.layers, fixed, -1, want_weights=False)
+            state = state._replace(layers=layers)
+        return fixed, state
+
     def step(
-        self, x: Tensor, state: tuple[Tensor, ...], fixed: TransformerFixed
-    ) -> tuple[Tensor, Tensor | None, tuple[Tensor, ...]]:
-        features, weights, state = self.run(x[:, None], state, fixed, want_weights=True)
-        assert weights is not None
-        return features[:, 0], weights.transpose(1, 2).flatten(0, 1), state
+        self, x: Tensor, state: TransformerState, fixed: TransformerFixed
+    ) -> tuple[Tensor, Tensor | None, TransformerState]:
+        start = state.said.size(1)
+        x = self.placed(x[:, None], start, fixed)
+        features, weights, layers = self.run(x, state.layers, fixed, start, want_weights=True)
+        said = state.said.new_zeros(len(x), start + 1, 0)
+        looked = None if weights is None else weights.transpose(1, 2).flatten(0, 1)
+        return features[:, 0], looked, TransformerState(said, layers)
 
-    def forward(self, x: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
-        fixed, state = self.init(memory)
-        features, weights, _ = self.run(x, state, fixed, want_weights=not self.training)
-        return features, weights
-
-
-def final_norm(width: int, settings: TransformerStack) -> nn.Module:
-    return nn.LayerNorm(width) if settings.norm == "pre" else nn.Identity()
-
-
-def reset(stack: nn.Module) -> None:
-    """Glorot-uniform matrices and zero biases, the fused keys and values each as a matrix of its own."""
-    for module in stack.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            nn.init.zeros_(module.bias)
-        if isinstance(module, MultiHead):
-            for matrix in module.key_value.weight.data.chunk(2):
-                nn.init.xavier_uniform_(matrix)
+    def forward(self, x: Tensor, memory: Memory, want_weights: bool = True) -> tuple[Tensor, Tensor | None]:
+        fixed, state, first = self.begin(memory)
+        before = first.size(1)
+        x = self.placed(x, 0, fixed)
+        x = torch.cat([first, x], 1) if before else x
+        features, weights, _ = self.run(x, state.layers, fixed, -before, want_weights)
+        return features[:, before:], None if weights is None else weights[:, :, before:]

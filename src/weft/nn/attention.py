@@ -1,74 +1,119 @@
-"""What a decoder looks at.
+"""What a decoder looks at: the softmax of a score over the source, or over a window of it.
 
-B sentences, Q queries, S source positions, D width, A width of the keys, H heads. Masks are boolean, broadcast to
-(B,Q,S), and True means a real position. Every mechanism has `keys`, computed once for a sentence, and `forward`,
-which gives the weighted values (B,Q,D) and the weights (B,H,Q,S).
+B sentences, Q queries, S source positions, D width, M width of the memory, A width of the keys, H heads. Masks are
+boolean, broadcast to (B,Q,S), and True means a real position. The scores are the files of nn/scores, one each.
 """
 
 from __future__ import annotations
 
-import math
+import importlib
+from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weft.nn.dropout import Dropout
+from weft.recipe import Attention as Settings
 
 
-class Additive(nn.Module):
-    """a(s, h) = v . tanh(W s + U h) (Bahdanau et al. 2015, appendix A.1.2)."""
+class Score(nn.Module):
+    """score(s, h) of a query s and a state h of the encoder, for each of H heads; energy before the softmax."""
 
-    def __init__(self, query_width: int, memory_width: int, width: int) -> None:
+    width: int  # of what is read, M where the states themselves are
+
+    def __init__(self, query_width: int, memory_width: int, settings: Settings) -> None:
         super().__init__()
-        self.query = nn.Linear(query_width, width, bias=False)
-        self.key = nn.Linear(memory_width, width)
-        self.energy = nn.Linear(width, 1, bias=False)
+        self.width = memory_width
 
-    def keys(self, values: Tensor) -> Tensor:
-        """(B,S,D) -> U h, (B,S,A)."""
-        keys: Tensor = self.key(values)
-        return keys
+    def keys(self, compared: Tensor, values: Tensor | None = None) -> Tensor:
+        """(B,S,M) -> (B,S,A), what of the score can be computed once for a sentence; `values` where others are read."""
+        return compared
 
-    def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """query (B,Q,D), keys (B,S,A), values (B,S,D) -> (B,Q,D), weights (B,1,Q,S)."""
-        energy = self.energy(torch.tanh(self.query(query)[:, :, None] + keys[:, None])).squeeze(-1)
-        weights = torch.softmax(energy.masked_fill(~mask, -torch.inf), -1)
-        return weights @ values, weights[:, None]
+    def forward(self, query: Tensor, keys: Tensor, covered: Tensor | None = None) -> Tensor:
+        """query (B,Q,D), keys (B,S,A), covered (B,Q,S): attention so far -> energies (B,H,Q,S)."""
+        raise NotImplementedError
+
+    def read(self, weights: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """weights (B,H,Q,S), values (B,S,M) -> the weighted sum, (B,Q,width)."""
+        return weights.squeeze(1) @ values
 
 
-class MultiHead(nn.Module):
-    """Concat(head_1..head_H) W_O, head_i = softmax(q_i k_i^T / sqrt(d)) v_i (Vaswani et al. 2017, section 3.2)."""
+class Attention(nn.Module):
+    """c = sum_s a_s h_s, a = softmax(score(s, h)) over all positions, or over a window around one of them."""
 
-    def __init__(self, width: int, memory_width: int, heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, query_width: int, memory_width: int, settings: Settings) -> None:
         super().__init__()
-        self.heads = heads
-        self.dropout = Dropout(dropout)
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(memory_width, 2 * width)
-        self.out = nn.Linear(width, width)
+        score = importlib.import_module(f"weft.nn.scores.{settings.kind}").Score
+        self.score = cast(Score, score(query_width, memory_width, settings))
+        self.width = self.score.width
+        self.window = {"global": Everywhere, "local_m": Monotonic, "local_p": Predicted}[settings.window](
+            query_width, settings.reach
+        )
+        self.sees_coverage = settings.coverage
 
-    def keys(self, values: Tensor) -> Tensor:
-        """(B,S,D) -> every head's keys and values side by side, (B,S,2D)."""
-        keys: Tensor = self.key_value(values)
-        return keys
+    def keys(self, compared: Tensor, values: Tensor | None = None) -> Tensor:
+        """(B,S,M) -> (B,S,A), once for a sentence; `values` where they are not what is compared."""
+        return self.score.keys(compared, values)
 
     def forward(
-        self, query: Tensor, keys: Tensor, mask: Tensor | None, want_weights: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """query (B,Q,D), keys (B,S,2D) -> (B,Q,D), weights (B,H,Q,S) where they are wanted."""
-        q = self.split(self.query(query))
-        k, v = (self.split(part) for part in keys.chunk(2, -1))
-        mask = None if mask is None else mask[:, None]
-        if q.is_cuda and not want_weights:
-            heads = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout.p * self.training)
-            return self.out(heads.transpose(1, 2).flatten(2)), None
-        energy = (q / math.sqrt(q.size(-1))) @ k.transpose(-1, -2)
-        weights = torch.softmax(energy if mask is None else energy.masked_fill(~mask, -torch.inf), -1)
-        heads = self.dropout(weights) @ v
-        return self.out(heads.transpose(1, 2).flatten(2)), weights
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor,
+        position: Tensor | None = None,
+        covered: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """query (B,Q,D), keys (B,S,A), values (B,S,M), mask (B,1,S) -> (B,Q,width), weights (B,H,Q,S).
 
-    def split(self, x: Tensor) -> Tensor:
-        """(B,T,D) -> (B,H,T,D/H)."""
-        heads: Tensor = x.unflatten(-1, (self.heads, -1))
-        return heads.transpose(1, 2)
+        `position` (Q,) or (B,Q) is the number of each query's step from 0, for local_m; `covered` (B,Q,S) is the sum
+        of earlier weights, for coverage.
+        """
+        energy = self.score(query, keys, covered)
+        allowed, factor = self.window(query, mask, position)
+        weights = torch.softmax(energy.masked_fill(~allowed[:, None], -torch.inf), -1)
+        if factor is not None:
+            weights = weights * factor[:, None]
+        return self.score.read(weights, keys, values), weights
+
+
+class Everywhere(nn.Module):
+    """Global attention: every real position."""
+
+    def __init__(self, query_width: int, reach: int) -> None:
+        super().__init__()
+
+    def forward(self, query: Tensor, mask: Tensor, position: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """mask (B,1,S) -> positions that take part, broadcast to (B,Q,S), and what their weights are multiplied by."""
+        return mask, None
+
+
+class Monotonic(nn.Module):
+    """local-m: the positions within reach of p_t = t (Luong et al. 2015, section 3.2), or of the last one after it."""
+
+    def __init__(self, query_width: int, reach: int) -> None:
+        super().__init__()
+        self.reach = reach
+
+    def forward(self, query: Tensor, mask: Tensor, position: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        assert position is not None
+        last = mask.sum(-1) - 1  # (B,1)
+        center = torch.minimum(position.view(-1, query.size(1)), last)  # (B,Q)
+        places = torch.arange(mask.size(-1), device=mask.device)
+        return mask & ((places - center[..., None]).abs() <= self.reach), None
+
+
+class Predicted(nn.Module):
+    """local-p: p_t = S sigmoid(v . tanh(W s_t)), its window, and a Gaussian around it (equations 9 and 10)."""
+
+    def __init__(self, query_width: int, reach: int) -> None:
+        super().__init__()
+        self.reach = reach
+        self.inner = nn.Linear(query_width, query_width, bias=False)
+        self.outer = nn.Linear(query_width, 1, bias=False)
+
+    def forward(self, query: Tensor, mask: Tensor, position: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        length = mask.sum(-1, keepdim=True)  # (B,1,1)
+        center = length * torch.sigmoid(self.outer(torch.tanh(self.inner(query))))  # (B,Q,1)
+        distance = torch.arange(1, mask.size(-1) + 1, device=mask.device) - center
+        gaussian = torch.exp(-2 * (distance / self.reach) ** 2)  # sigma is half the reach
+        return mask & (distance.abs() <= self.reach), gaussian

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,6 +30,26 @@ class Dropout(nn.Module):
             return F.dropout(x, self.p)
         dropped: Tensor = ByteMask.apply(x, min(LEVELS - 1, max(1, round(self.p * LEVELS))))
         return dropped
+
+
+class SameDropout(nn.Module):
+    """Variational dropout: the same values at every step of a sentence (Gal & Ghahramani 2016)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B,T,D) -> (B,T,D)."""
+        if not self.training or self.p == 0.0:
+            return x
+        (mask,) = same_masks(self.p, len(x), [x.size(-1)], x)
+        return x * mask[:, None]
+
+
+def same_masks(p: float, rows: int, widths: Sequence[int], like: Tensor) -> tuple[Tensor, ...]:
+    """One mask (rows,width) for each width, 0 with probability p and 1/(1-p) otherwise."""
+    return tuple(like.new_empty(rows, width).bernoulli_(1 - p) / (1 - p) for width in widths)
 
 
 class ByteMask(torch.autograd.Function):

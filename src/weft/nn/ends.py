@@ -1,4 +1,7 @@
-"""Where tokens become vectors, and vectors tokens."""
+"""Where tokens become vectors, and vectors tokens.
+
+B sentences, N rows, S source length, T target length, D width of features, E of embeddings, H heads, V vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,44 @@ from torch import Tensor, nn
 from weft.data.batch import Padded
 from weft.nn.dropout import Dropout
 from weft.nn.loss import SmoothedCrossEntropy
+from weft.recipe import Embedding
 
 
 class TokenInput(nn.Module):
-    """Embeddings scaled by sqrt(E), so that a matrix shared with the output serves both (Vaswani et al. 2017, 3.4)."""
+    """Embeddings, scaled up by sqrt(E) so that a matrix shared with the output serves both (Vaswani et al. 2017, 3.4).
 
-    def __init__(self, size: int, width: int, dropout: float) -> None:
+    Scaled `none`, the values are near one as they are; scaled `down`, they stay small, and so are the positions that
+    are added to them (Csordas et al. 2021, section 3.2).
+    """
+
+    def __init__(self, size: int, width: int, settings: Embedding, own_width: int | None = None) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(size, width)
-        nn.init.normal_(self.embedding.weight, std=width**-0.5)
-        self.dropout = Dropout(dropout)
+        own = own_width or width
+        self.embedding = nn.Embedding(size, own)
+        nn.init.normal_(self.embedding.weight, std=1.0 if settings.scale == "none" else own**-0.5)
+        self.factor = math.sqrt(own) if settings.scale == "up" else 1.0
+        self.project = nn.Linear(own, width, bias=False) if own_width else None
+        self.tokens = Dropout(settings.tokens)
+        self.dropout = Dropout(settings.dropout)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(...) -> (...,E)."""
-        embedded: Tensor = self.dropout(self.embedding(ids) * math.sqrt(self.embedding.embedding_dim))
-        return embedded
+        """(...) -> (...,width)."""
+        embedded: Tensor = self.embedding(ids)
+        if self.factor != 1.0:
+            embedded = embedded * self.factor
+        if self.training and self.tokens.p:
+            kept = self.tokens(torch.ones_like(self.embedding.weight[:, :1]))  # of each type, not of each place
+            embedded = embedded * kept[ids]
+        if self.project:
+            embedded = self.project(embedded)
+        dropped: Tensor = self.dropout(embedded)
+        return dropped
 
 
 class SoftmaxOutput(nn.Module):
     """p(y) = softmax(W x + b)."""
+
+    needs_weights = False
 
     def __init__(self, width: int, size: int, tied_to: TokenInput | None = None) -> None:
         super().__init__()
@@ -40,14 +62,21 @@ class SoftmaxOutput(nn.Module):
         else:
             self.projection.weight = tied_to.embedding.weight
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, weights: Tensor | None = None, source: Tensor | None = None) -> Tensor:
         """features (N,D) -> log-probabilities (N,V), in float32 at least."""
         scores = self.projection(features)
         if scores.dtype in (torch.bfloat16, torch.float16):
             scores = scores.float()
         return F.log_softmax(scores, -1)
 
-    def loss(self, features: Tensor, gold: Padded, smoothing: float) -> tuple[Tensor, Tensor]:
+    def loss(
+        self,
+        features: Tensor,
+        gold: Padded,
+        smoothing: float,
+        weights: Tensor | None = None,
+        source: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """features (B,T,D) -> the sum of cross-entropies in nats over real positions, and their number.
 
         Sums and counts weigh every token alike, however a batch is split over micro-batches and processes.
@@ -59,3 +88,41 @@ class SoftmaxOutput(nn.Module):
             weight, bias = weight.detach(), bias.detach()  # or the gradient would be made in vain
         loss = SmoothedCrossEntropy.apply(features[real], weight, bias, gold.data[real], smoothing)
         return loss, real.sum()
+
+
+class CopyOutput(SoftmaxOutput):
+    """p(y) = g softmax(W x + b) + (1 - g) sum over s with source_s = y of a_s (See et al. 2017, equation 9).
+
+    The gate g = sigmoid(w x) sees the features, in which the paper's context, state and input have come together; a_s
+    is the mean over heads. Source and target share one vocabulary, whose pieces spell words that it does not hold.
+    """
+
+    needs_weights = True
+
+    def __init__(self, width: int, size: int, tied_to: TokenInput | None = None) -> None:
+        super().__init__(width, size, tied_to)
+        self.gate = nn.Linear(width, 1)
+
+    def forward(self, features: Tensor, weights: Tensor | None = None, source: Tensor | None = None) -> Tensor:
+        """features (N,D), weights (N,H,S), source ids (N,S) -> log-probabilities (N,V)."""
+        assert weights is not None and source is not None
+        said = super().forward(features)
+        gate = self.gate(features).to(said.dtype)
+        copied = torch.zeros_like(said).scatter_add(1, source, weights.mean(1).to(said.dtype))
+        return torch.logaddexp(said + F.logsigmoid(gate), copied.clamp_min(1e-30).log() + F.logsigmoid(-gate))
+
+    def loss(
+        self,
+        features: Tensor,
+        gold: Padded,
+        smoothing: float,
+        weights: Tensor | None = None,
+        source: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """features (B,T,D), weights (B,H,T,S), source ids (B,S) -> as SoftmaxOutput.loss."""
+        assert weights is not None and source is not None
+        real = gold.mask()
+        sources = source[:, None].expand(-1, gold.data.size(1), -1)[real]
+        log_probs = self(features[real], weights.transpose(1, 2)[real], sources)
+        chosen = log_probs.gather(1, gold.data[real][:, None]).sum()
+        return -(1 - smoothing) * chosen - smoothing * log_probs.mean(-1).sum(), real.sum()

@@ -67,8 +67,11 @@ def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> 
     settings = chosen(source, target, len(pairs)) | {"name": Path(what).name.partition(".")[0]}
     settings["data"]["train"] = what
     for end in ("encoder", "decoder"):
-        if kind_asked(asked, end) == "rnn":
-            settings["model"][end] = recurrent(settings["model"], end)
+        kind = kind_asked(asked, end)
+        if kind in ("rnn", "conv"):
+            settings["model"][end] = like_the_transformer(kind, settings["model"], end)
+        if kind == "rnn":
+            settings["model"]["embedding"]["dropout"] = settings["model"][end]["dropout"]
     for override in overrides:
         weft.recipe.apply_override(settings, override)
     recipe = weft.recipe.checked(settings, "command line")
@@ -101,7 +104,7 @@ def chosen(source: Side, target: Side, pairs: int) -> dict[str, Any]:
         },
         "model": {
             "width": width,
-            "embedding": {"share": "all" if shared else "target", "dropout": dropout},
+            "embedding": {"share": "all" if shared else "target"},
             "encoder": dict(stack),
             "decoder": dict(stack),
         },
@@ -130,10 +133,10 @@ def kind_asked(asked: dict[str, Any], end: str) -> str | None:
     return settings.get("kind") if isinstance(settings, dict) else None
 
 
-def recurrent(model: dict[str, Any], end: str) -> dict[str, Any]:
-    """A recurrent encoder or decoder of the size that the Transformer would have had."""
-    settings = {"kind": "rnn", "width": model["width"], "dropout": model[end]["dropout"]}
-    return settings if end == "encoder" else settings | {"attention_width": model["width"]}
+def like_the_transformer(kind: str, model: dict[str, Any], end: str) -> dict[str, Any]:
+    """A recurrent or convolutional encoder or decoder of the size that the Transformer would have had."""
+    settings = {"kind": kind, "width": model["width"], "dropout": model[end]["dropout"]}
+    return settings | {"layers": model[end]["layers"]} if kind == "conv" else settings
 
 
 def smallest(alphabet: frozenset[str]) -> int:

@@ -1,0 +1,93 @@
+"""Settings of the data: files, what is done to them, and their vocabularies."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from weft.recipe.section import Part, Section
+
+
+class Parallel(Section):
+    """Two files (or lists of files) that belong together line by line; `source: null` is text without a source."""
+
+    source: str | list[str] | None
+    target: str | list[str]
+
+
+Files = str | list[str] | Parallel
+
+
+class Columns(Section):
+    """Which columns of a TSV, CSV, JSONL or Parquet file hold the two sides: a name, or a number from 1.
+
+    A name means that the first line of a TSV or CSV file names the columns.
+    """
+
+    source: str | int = 1
+    target: str | int = 2
+
+
+class Mixed(Section):
+    """One of several corpora that are trained on together."""
+
+    train: Files
+    weight: float = Field(1.0, gt=0.0, description="how often each of its pairs is seen in an epoch; 0.5: every other")
+
+
+class Noise(Section):
+    """What is done anew to each source or target each time that it is trained on; never to development data."""
+
+    drop: Part = Field(0.0, description="probability that a source token is left out")
+    mask: Part = Field(0.0, description="probability that a source token becomes unknown")
+    swap: int = Field(0, ge=0, description="source tokens move by at most so many places (Lample et al. 2018)")
+    characters: Part = Field(0.0, description="probability that a character is left out, doubled, swapped or replaced")
+    target_drop: Part = Field(0.0, description="probability that a token fed to the decoder becomes unknown")
+
+
+class Data(Section):
+    train: Files = Field(description="a file, a glob, a list of them, '-' for standard input, or {source, target}")
+    also: list[Mixed] = Field([], description="further corpora to train on, each with its weight")
+    dev: Files | None = Field(None, description="held-out pairs; without it a part of `train` is split off by hash")
+    test: Files | None = Field(None, description="what `weft evaluate RUN` scores when it is given no file")
+    columns: Columns = Columns()
+    direction: Literal["forward", "backward", "both"] = Field(
+        "forward", description="backward: target to source; both: one model, told by the source's first token"
+    )
+    dev_fraction: float = Field(0.05, gt=0.0, le=0.5, description="part of `train` held out when `dev` is not given")
+    max_length: int = Field(256, ge=1, description="longer pairs, in pieces of either side, are left out and counted")
+    duplicates: Literal["keep", "drop"] = Field("keep", description="what becomes of a pair that was there before")
+    noise: Noise = Noise()
+
+    @field_validator("train", "dev", "test", mode="before")
+    @classmethod
+    def a_lone_dash_is_standard_input(cls, files: Any) -> Any:
+        return "-" if files == [None] else files  # how YAML reads `{train: -}`
+
+
+class Vocabulary(Section):
+    """Pieces of one side (or of both, where `shared`)."""
+
+    kind: Literal["word", "character", "bpe", "unigram"] = "bpe"
+    size: int = Field(8000, ge=8, description="at most so many pieces; fewer where the data has fewer")
+    byte_fallback: bool = Field(True, description="spell out unseen characters as bytes (bpe and unigram)")
+    sampling: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="other pieces each time a line is trained on: unigram's alpha (Kudo 2018), or bpe's dropout",
+    )
+
+    @model_validator(mode="after")
+    def only_pieces_can_be_sampled(self) -> Vocabulary:
+        if self.sampling and self.kind not in ("bpe", "unigram"):
+            raise ValueError(f"vocabulary sampling needs kind bpe or unigram; a {self.kind} is always the same piece")
+        return self
+
+
+class Vocabularies(Section):
+    shared: bool = Field(False, description="one vocabulary for both sides, made from `source`")
+    source: Vocabulary = Vocabulary()
+    target: Vocabulary = Vocabulary()
+    normalization: Literal["identity", "nfkc"] = Field("identity", description="identity gives back what went in")
