@@ -1,5 +1,6 @@
 # make demo     train a pronunciation model in about three minutes, and look at what it does
 # make check    what CI runs: lint, types, test
+# make product  the contract over every combination of parts (some twenty minutes)
 #
 # The first target makes .venv, once. With another Python: make demo PYTHON=python3.12; in an environment
 # that has everything already: make test PY=python. On Linux, PyPI's torch is the large CUDA build; for the small one:
@@ -20,13 +21,16 @@ export RUFF_CACHE_DIR := $(CACHES)/ruff
 export MYPY_CACHE_DIR := $(CACHES)/mypy
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHES)/hypothesis
 
-.PHONY: demo test lint types check clean
+.PHONY: demo test product lint types check clean
 
 demo: $(INSTALLED)
 	@$(PY) demo/pronounce.py
 
 test: $(INSTALLED)
 	@$(PY) -m pytest $$($(PY) -c 'import xdist' 2>/dev/null && printf -- '-n %s' $(WORKERS))
+
+product: $(INSTALLED)
+	@WEFT_WHOLE_PRODUCT=1 $(PY) -m pytest tests/models/test_product.py
 
 lint: $(INSTALLED)
 	@$(PY) -m ruff check .

@@ -30,6 +30,7 @@ from weft.metrics.breakdown import Item, by_length
 from weft.tasks.evaluate import evaluate, items
 
 HERE = Path(__file__).resolve().parent
+RESULT = "result.json"
 LABELS = {"bleu_tokenized": "BLEU", "exact_match": "exact match (%)"}
 COMPARED = {"every": "fixed vector at every step", "general": "attention", "transformer": "Transformer"}
 
@@ -59,20 +60,28 @@ def main() -> None:
     wanted = options.rungs.split(",") if options.rungs else [rung["name"] for rung in rungs]
     if unknown := set(wanted) - {rung["name"] for rung in rungs}:
         parser.error(f"no such rung: {', '.join(sorted(unknown))}")
-    results = []
     for rung in rungs:
         for seed in map(int, options.seeds.split(",")) if rung["name"] in wanted else ():
-            results.append(climbed(base, rung, seed, out, options.settings))
-            report(results, out)
+            climbed(base, rung, seed, out, options.settings)
+            report(known(rungs, out), out)
+
+
+def known(rungs: Sequence[dict[str, Any]], out: Path) -> list[Result]:
+    """All results so far, in the order of the rungs."""
+    files = [file for rung in rungs for file in sorted(out.glob(f"{rung['name']}-[0-9]*/{RESULT}"))]
+    return [read(file) for file in files]
+
+
+def read(file: Path) -> Result:
+    found = json.loads(file.read_text("utf-8"))
+    return Result(**found | {"lengths": [tuple(row) for row in found["lengths"]]})
 
 
 def climbed(base: Path, rung: dict[str, Any], seed: int, out: Path, settings: Sequence[str]) -> Result:
     """The result of one rung with one seed, trained now or read from where it was written."""
     name = f"{rung['name']}-{seed}"
-    known = out / name / "result.json"
-    if known.exists():
-        found = json.loads(known.read_text("utf-8"))
-        return Result(**found | {"lengths": [tuple(row) for row in found["lengths"]]})
+    if (out / name / RESULT).exists():
+        return read(out / name / RESULT)
     model = weft.train(
         base, f"name={name}", f"out={out}", f"training.seed={seed}", *rung.get("settings", ()), *settings
     )
@@ -97,7 +106,7 @@ def climbed(base: Path, rung: dict[str, Any], seed: int, out: Path, settings: Se
         published=rung.get("published") if has_published(base) else None,
         lengths=[(bucket.label, bucket.items, bucket.score.value) for bucket in buckets],
     )
-    write_text(known, json.dumps(asdict(result), ensure_ascii=False, indent=1))
+    write_text(out / name / RESULT, json.dumps(asdict(result), ensure_ascii=False, indent=1))
     return result
 
 
@@ -113,7 +122,7 @@ def report(results: Sequence[Result], out: Path) -> None:
     draw(results, label, out / "ladder.png")
     if metric == "bleu_tokenized" and sum(rung in COMPARED for rung in by_rung(results)) > 1:
         draw_lengths(results, label, out / "length.png")
-    print(table(results[-1:], label).splitlines()[-1], flush=True)
+    print(table(results, label), flush=True)
 
 
 def by_rung(results: Sequence[Result]) -> dict[str, list[Result]]:

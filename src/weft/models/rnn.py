@@ -51,8 +51,9 @@ class RecurrentEncoder(Encoder):
         values = backwards(x.data, x.lengths) if self.reversed else x.data
         lengths = x.lengths.cpu()
         for number, layer in enumerate(self.layers):
-            below = values if number == 0 else self.dropout(values)
-            packed = pack_padded_sequence(below, lengths, batch_first=True, enforce_sorted=False)
+            below = values
+            inputs = below if number == 0 else self.dropout(below)
+            packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
             outputs, last = layer(packed)
             values, _ = pad_packed_sequence(outputs, batch_first=True, total_length=x.data.size(1))
             if self.residual and values.shape == below.shape:

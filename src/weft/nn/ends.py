@@ -21,7 +21,7 @@ class TokenInput(nn.Module):
     """Embeddings, scaled up by sqrt(E) so that a matrix shared with the output serves both (Vaswani et al. 2017, 3.4).
 
     Scaled `none`, the values are near one as they are; scaled `down`, they stay small, and so are the positions that
-    are added to them (Csordas et al. 2021, section 3.2).
+    are added to them (Csordas et al. 2021).
     """
 
     def __init__(self, size: int, width: int, settings: Embedding, own_width: int | None = None) -> None:
@@ -94,7 +94,8 @@ class CopyOutput(SoftmaxOutput):
     """p(y) = g softmax(W x + b) + (1 - g) sum over s with source_s = y of a_s (See et al. 2017, equation 9).
 
     The gate g = sigmoid(w x) sees the features, in which the paper's context, state and input have come together; a_s
-    is the mean over heads. Source and target share one vocabulary, whose pieces spell words that it does not hold.
+    is the mean over heads, made to sum to one again where a local window's Gaussian took from it. Source and target
+    share one vocabulary, whose pieces spell words that it does not hold.
     """
 
     needs_weights = True
@@ -108,7 +109,9 @@ class CopyOutput(SoftmaxOutput):
         assert weights is not None and source is not None
         said = super().forward(features)
         gate = self.gate(features).to(said.dtype)
-        copied = torch.zeros_like(said).scatter_add(1, source, weights.mean(1).to(said.dtype))
+        looked = weights.mean(1).to(said.dtype)
+        looked = looked / looked.sum(-1, keepdim=True).clamp_min(1e-6)
+        copied = torch.zeros_like(said).scatter_add(1, source, looked)
         return torch.logaddexp(said + F.logsigmoid(gate), copied.clamp_min(1e-30).log() + F.logsigmoid(-gate))
 
     def loss(

@@ -109,7 +109,9 @@ class RecurrentEncoder(Section):
     reversed: bool = Field(False, description="read the source from its end (Sutskever et al. 2014)")
     residual: bool = Field(False, description="add each layer's input to its output, where they are as wide")
     dropout: Part = 0.2
-    variational: bool = Field(False, description="drop the same values at every step (Gal & Ghahramani 2016)")
+    variational: bool = Field(
+        False, description="drop the same values at every step, between layers and after them (Gal & Ghahramani 2016)"
+    )
 
     @model_validator(mode="after")
     def widths_fit_the_layers(self) -> RecurrentEncoder:
@@ -134,7 +136,9 @@ class RecurrentDecoder(Section):
     )
     residual: bool = Field(False, description="add each layer's input to its output, where they are as wide")
     dropout: Part = 0.2
-    variational: bool = Field(False, description="drop the same values at every step (Gal & Ghahramani 2016)")
+    variational: bool = Field(
+        False, description="drop the same values at every step, between layers and after them (Gal & Ghahramani 2016)"
+    )
 
     @model_validator(mode="after")
     def widths_fit_the_layers(self) -> RecurrentDecoder:
@@ -269,6 +273,8 @@ class Model(Section):
             )
         if self.copy_source and self.decoder.attention is None:
             raise ValueError("model.copy_source copies what attention looks at: it needs an attention")
+        if self.copy_source and isinstance(self.decoder, TransformerDecoder) and self.decoder.layer_drop:
+            raise ValueError("model.copy_source needs the attention of every step: model.decoder.layer_drop must be 0")
         if isinstance(self.decoder, ConvolutionalDecoder | TransformerDecoder):
             attention = self.decoder.attention
             if attention is not None and attention.coverage:
