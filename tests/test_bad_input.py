@@ -11,6 +11,7 @@ import random
 import re
 import shlex
 import shutil
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "bad-input.md"
 STATE = "runs/words/training/state-00000004"
 LOCK = ".training"
 BEGUN = "a full disk while it trains"  # the only row that leaves a new run behind, which can go on
+QUANTISED = struct.pack("<2i12id3i2q?", 793712314, 12, 2, *[0] * 11, 0.0, *[0] * 4, -1, True)  # fastText, no words
 RECIPE = """\
 name: words
 data: {train: pairs.tsv, dev_fraction: 0.2}
@@ -36,7 +38,7 @@ vocabulary:
 model:
   width: 8
   encoder: {kind: rnn, width: 8}
-  decoder: {kind: rnn, width: 8, attention_width: 8}
+  decoder: {kind: rnn, width: 8, attention: {width: 8}}
 training: {steps: 4, batch_tokens: 128, save_every: 2, threads: 1, device: cpu}
 validation: {every: 2, metrics: [line_error_rate], items: 4}
 search: {beam: 1, max_extra: 2, max_ratio: 1.0}
@@ -201,6 +203,13 @@ SETUPS: dict[str, Setup] = {
     "a full disk while it trains": full_disk("runs/other/checkpoints"),
     "a model that is no run": only_the_model,
     "more to average than is kept": recipe_with("training: {steps: 4,", "training: {average: 9, steps: 4,"),
+    "a start without weights": lacks("runs/words/model.safetensors"),
+    "a start with a damaged state": holds(f"{STATE}/optimizer.safetensors", b"abc"),
+    "vectors of two widths": holds("words.vec", "a 1 2\nb 1 2 3\n"),
+    "vectors that were cut off": holds("words.bin", b"1 2\na \x00\x00\x80?\x00\x00"),
+    "vectors that are quantised": holds("words.ftz", QUANTISED),
+    "vectors of other words": holds("words.vec", "zebra 1 2\n"),
+    "vectors too narrow for a matrix of two uses": holds("words.vec", "A 1 2\n"),
     "no weights": lacks("runs/words/model.safetensors"),
     "damaged weights": holds("runs/words/model.safetensors", b"abc"),
     "weights of another recipe": another_width,

@@ -14,7 +14,7 @@ from runpy import run_path
 import pytest
 
 from weft.cli.main import VERBS
-from weft.recipe import keys_at
+from weft.recipe.file import keys_at
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("recipes/*.md")])
@@ -67,7 +67,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_command_lines_parse(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for verb, *rest in command_lines(page):
         assert verb in VERBS
-        parser = import_module(f"weft.cli.{verb}").parser()
+        parser = import_module(f"weft.cli.{verb.replace('-', '_')}").parser()
         try:
             options = parser.parse_args(rest)
         except SystemExit:

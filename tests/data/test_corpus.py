@@ -19,10 +19,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import weft.data.corpus
+import weft.data.preparation
+import weft.data.store
 import weft.recipe
 from weft.data.cache import cache_folder, spool
-from weft.data.corpus import Corpus, Prepared, hash64, prepare
+from weft.data.corpus import Corpus, Prepared, prepare
+from weft.data.preparation import hash64
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
 from weft.recipe import Recipe
@@ -71,7 +73,7 @@ def made_anew(settings: Recipe) -> bool:
 
 
 def test_train_and_dev_are_all_pairs_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weft.data.corpus, "BLOCK", 64)
+    monkeypatch.setattr(weft.data.preparation, "BLOCK", 64)
     prepared = prepare(recipe(tsv(tmp_path / "a.tsv", LINES)))
     dev, train = dev_texts(prepared), texts(prepared.train, prepared)
     assert sorted(dev + train) == sorted(LINES)
@@ -83,7 +85,7 @@ def test_train_and_dev_are_all_pairs_in_order(tmp_path: Path, monkeypatch: pytes
 
 
 def test_views_and_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weft.data.corpus, "BLOCK", 7)
+    monkeypatch.setattr(weft.data.preparation, "BLOCK", 7)
     prepared = prepare(recipe(tsv(tmp_path / "a.tsv", LINES)))
     for corpus in (prepared.train, prepared.dev):
         rows = range(len(corpus))
@@ -310,7 +312,7 @@ def test_missing_and_damaged_corpora_are_named(tmp_path: Path) -> None:
 def test_a_full_disk_is_named(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = recipe(tsv(tmp_path / "a.tsv", LINES))
     with monkeypatch.context() as full:
-        full.setattr(weft.data.corpus, "EXAMPLES", "/dev/full")
+        full.setattr(weft.data.store, "EXAMPLES", "/dev/full")
         message = refused(settings)
     assert message.startswith(f"{cache}: the disk is full")
     assert list(cache.iterdir()) == []
@@ -330,8 +332,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 KILLED = """
 import sys
-import weft.data.corpus, weft.recipe
-weft.data.corpus.BLOCK = 50
+import weft.data.corpus, weft.data.preparation, weft.recipe
+weft.data.preparation.BLOCK = 50
 
 def stop(line):
     print(line, flush=True)

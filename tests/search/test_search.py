@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from typing import Any
 
 import pytest
 import torch
+from enumeration import BEGIN, END, NO_OUTPUT, every, every_output, log_prob, log_probs
 from families import COMBINATIONS, random_ids, small_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft.data.batch import Padded
+from weft.errors import WeftError
 from weft.search.choosers import Beam, Greedy
-from weft.search.rules import MinLength, Never, NoRepeat
-from weft.search.run import Hypothesis, Limits, search
+from weft.search.diverse import Diverse
+from weft.search.hypothesis import Hypothesis, Limits
+from weft.search.rules import MinLength, Never, NoRepeat, Prefixed, Repetition
+from weft.search.run import search
+from weft.search.sampling import Draw, Gumbel, Sample
 
-BEGIN, END = 2, 3
 every_model = pytest.mark.parametrize(("encoder", "decoder"), COMBINATIONS)
-
-
-def log_prob(model: Any, source: Padded, tokens: list[int], ended: bool = True) -> float:
-    """Log-probability of an output for a batch of one."""
-    fixed, state = model.start(source)
-    total, last = 0.0, BEGIN
-    for token in [*tokens, *([END] if ended else [])]:
-        scores, _, state = model.step(torch.tensor([last]), state, fixed)
-        total += scores[0, token].item()
-        last = token
-    return total
-
-
-def every_output(
-    model: Any, source: Padded, words: list[int], longest: int, penalty: float
-) -> list[tuple[float, list[int]]]:
-    outputs = [list(o) for n in range(longest + 1) for o in itertools.product(words, repeat=n)]
-    return sorted(((log_prob(model, source, o) / max(1, len(o)) ** penalty, o) for o in outputs), key=lambda x: -x[0])
 
 
 @pytest.mark.parametrize(("encoder", "decoder"), [("gru", "lstm2"), ("pre", "post"), ("lstm2", "pre")])
@@ -47,7 +33,7 @@ def test_an_unbounded_beam_finds_what_enumeration_finds(encoder: str, decoder: s
     limits = Limits(BEGIN, END, [3], penalty, n_best=5)
     with torch.inference_mode():
         expected = every_output(model, source, words, 3, penalty)[:5]
-    found = search(model, source, Beam(7**3), limits, [Never([0, 1, BEGIN])])[0]
+    found = search(model, source, Beam(7**3), limits, [Never(NO_OUTPUT)])[0]
     assert [h.tokens for h in found] == [tokens for _, tokens in expected]
     assert [h.score for h in found] == pytest.approx([score for score, _ in expected])
 
@@ -123,9 +109,7 @@ def test_whatever_the_model_there_is_an_answer_in_order(seed: int, width: int, n
 
 def run_with(rule: Any, cap: int = 8) -> list[Hypothesis]:
     model = small_model("gru", "gru", target=6)
-    return search(
-        model, random_ids([4], 11), Beam(3), Limits(BEGIN, END, [cap], n_best=3), [rule, Never([0, 1, BEGIN])]
-    )[0]
+    return search(model, random_ids([4], 11), Beam(3), Limits(BEGIN, END, [cap], n_best=3), [rule, Never(NO_OUTPUT)])[0]
 
 
 def test_minimum_length_holds() -> None:
@@ -140,8 +124,8 @@ def test_no_ngram_comes_twice(length: int) -> None:
 
 
 def test_where_rules_leave_nothing_to_say_the_output_ends() -> None:
-    def nothing_after_two(log_probs: torch.Tensor, prefix: torch.Tensor) -> torch.Tensor:
-        return log_probs.fill_(-torch.inf) if prefix.size(1) == 2 else log_probs
+    def nothing_after_two(log_probs: torch.Tensor, said: torch.Tensor, sentences: torch.Tensor) -> torch.Tensor:
+        return log_probs.fill_(-torch.inf) if said.size(1) == 2 else log_probs
 
     hypotheses = run_with(nothing_after_two)
     assert hypotheses and all(len(h.tokens) <= 2 for h in hypotheses)
@@ -152,7 +136,7 @@ def test_the_best_does_not_depend_on_how_many_are_asked_for(seed: int) -> None:
     torch.manual_seed(seed)
     model = small_model("gru", "gru", target=6)
     source = random_ids([3, 5], 11)
-    rules = [Never([0, 1, BEGIN])]
+    rules = [Never(NO_OUTPUT)]
     answers = [search(model, source, Beam(4), Limits(BEGIN, END, [4, 4], n_best=n), rules) for n in (1, 4)]
     for (one, *_), (best, *_) in zip(*answers, strict=True):
         assert (one.tokens, one.finish_reason) == (best.tokens, best.finish_reason)
@@ -163,7 +147,121 @@ def test_a_wide_beam_over_few_words_says_nothing_after_the_end(seed: int) -> Non
     torch.manual_seed(seed)
     model = small_model("gru", "gru", target=6)
     limits = Limits(BEGIN, END, [1, 3], n_best=5)
-    for hypotheses in search(model, random_ids([2, 4], 11), Beam(5), limits, [Never([0, 1, BEGIN])]):
+    for hypotheses in search(model, random_ids([2, 4], 11), Beam(5), limits, [Never(NO_OUTPUT)]):
         for h in hypotheses:
             assert END not in h.tokens and BEGIN not in h.tokens
             assert len(h.token_scores) == len(h.tokens) + (h.finish_reason == "end")
+
+
+def penalised(penalty: float, log_probs: torch.Tensor, said: list[int]) -> torch.Tensor:
+    """Keskar et al. 2019, equation of section 4.1, over log-probabilities."""
+    weighed = [p * penalty if token in said else p for token, p in enumerate(log_probs.tolist())]
+    total = math.log(sum(math.exp(p) for p in weighed))
+    return torch.tensor([p - total for p in weighed]).double()
+
+
+def test_what_was_said_is_less_probable() -> None:
+    log_probs = torch.randn(2, 7).double().log_softmax(-1)
+    expected = torch.stack([penalised(1.4, log_probs[0], [4, 5]), penalised(1.4, log_probs[1], [6])])
+    found = Repetition(1.4)(log_probs.clone(), torch.tensor([[4, 5, 4], [6, 6, 6]]), torch.tensor([0, 1]))
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_repetition_penalty_searches_the_penalised_model() -> None:
+    model = small_model("gru", "pre", target=7).double()
+    source = random_ids([4], 11)
+
+    def score(tokens: list[int]) -> float:
+        rows = log_probs(model, source, tokens)
+        said = [*tokens, END]
+        return sum(penalised(1.5, row, tokens[:t])[said[t]].item() for t, row in enumerate(rows)) / max(1, len(tokens))
+
+    with torch.inference_mode():
+        best = max(every([4, 5, 6], 3), key=score)
+    found = search(model, source, Beam(7**3), Limits(BEGIN, END, [3]), [Repetition(1.5), Never(NO_OUTPUT)])[0][0]
+    assert found.tokens == best
+    assert found.score == pytest.approx(score(best))
+
+
+@pytest.mark.parametrize("attention", [False, True])
+def test_coverage_is_part_of_the_score(attention: bool) -> None:
+    model = small_model("pre", "gru", target=7).double()
+    source = random_ids([3, 5], 11)
+    limits = Limits(BEGIN, END, [3, 3], 0.6, coverage_penalty=0.8, n_best=4, attention=attention)
+    found = search(model, source, Beam(7**3), limits, [Never(NO_OUTPUT)])
+    for row, length in enumerate(source.lengths.tolist()):
+        alone = Padded(source.data[row : row + 1, :length], source.lengths[row : row + 1])
+
+        def score(tokens: list[int], alone: Padded = alone) -> float:
+            fixed, state = model.start(alone)
+            weights = []
+            for token in [BEGIN, *tokens]:
+                _, looked, state = model.step(torch.tensor([token]), state, fixed)
+                weights.append(looked[0].mean(0))
+            attended = torch.stack(weights).sum(0).clamp(max=1.0)
+            return log_prob(model, alone, tokens) / max(1, len(tokens)) ** 0.6 + 0.8 * attended.log().sum().item()
+
+        with torch.inference_mode():
+            expected = sorted(every([4, 5, 6], 3), key=score, reverse=True)[:4]
+            assert [h.tokens for h in found[row]] == expected
+            assert [h.score for h in found[row]] == pytest.approx([score(tokens) for tokens in expected])
+        assert all((h.attention is not None) == attention for h in found[row])
+
+
+def test_coverage_needs_attention() -> None:
+    class Blind:
+        def start(self, source: Padded) -> Any:
+            return (), torch.zeros(len(source))
+
+        def step(self, tokens: torch.Tensor, state: Any, fixed: Any) -> Any:
+            return torch.zeros(len(tokens), 7).log_softmax(-1), None, state
+
+    with pytest.raises(WeftError, match=r"coverage_penalty goes by attention, of which this model has none"):
+        search(Blind(), random_ids([3], 11), Greedy(), Limits(BEGIN, END, [3], coverage_penalty=0.1))
+
+
+class Open(Limits):
+    def best_possible(self, total: float, sentence: int) -> float:
+        return math.inf
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("penalties", [(1.0, 0.0, 1.0), (0.0, 0.7, 1.0), (1.3, 2.0, 1.5)])
+def test_a_sentence_is_not_closed_before_its_best_is_found(seed: int, penalties: tuple[float, float, float]) -> None:
+    torch.manual_seed(seed)
+    model = small_model("gru", "gru", target=6)
+    source = random_ids([3, 5], 11)
+    length, coverage, repetition = penalties
+    rules = [Repetition(repetition), Never(NO_OUTPUT)]
+    closed, left_open = (
+        search(model, source, Beam(6), kind(BEGIN, END, [6, 7], length, coverage), rules) for kind in (Limits, Open)
+    )
+    assert [[h.tokens for h in found] for found in closed] == [[h.tokens for h in found] for found in left_open]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    prefixes=st.lists(st.lists(st.integers(4, 8), max_size=4), min_size=3, max_size=3),
+    chooser=st.sampled_from(["greedy", "beam", "diverse", "sample", "gumbel"]),
+)
+def test_an_output_begins_with_its_prefix(prefixes: list[list[int]], chooser: str) -> None:
+    model = small_model("gru", "pre")
+    source = random_ids([3, 1, 5], 11)
+    kinds = {
+        "greedy": Greedy(),
+        "beam": Beam(3),
+        "diverse": Diverse(2, 2, 0.5),
+        "sample": Sample(Draw(), 2, 1, [0, 1, 2], 6, source.data.device),
+        "gumbel": Gumbel(1.0, 2, 1, [0, 1, 2]),
+    }
+    cpu = source.data.device
+    rules = [Prefixed(prefixes, [Never([*NO_OUTPUT, 5]), NoRepeat(1)], cpu)]
+    for row, (found, prefix) in enumerate(
+        zip(search(model, source, kinds[chooser], Limits(BEGIN, END, [6] * 3, n_best=2), rules), prefixes, strict=True)
+    ):
+        length = int(source.lengths[row])
+        alone = Padded(source.data[row : row + 1, :length], source.lengths[row : row + 1])
+        for h in found:
+            assert h.tokens[: len(prefix)] == prefix
+            assert 5 not in h.tokens[len(prefix) :]
+            assert sum(h.token_scores) == pytest.approx(log_prob(model, alone, h.tokens, h.finish_reason == "end"))

@@ -75,11 +75,11 @@ def test_memory_that_runs_out_shrinks_the_micro_batch_and_not_the_batch(
     loss = Seq2Seq.loss
     tried = []
 
-    def needs_memory(self: Seq2Seq, batch: Batch, smoothing: float) -> Any:
+    def needs_memory(self: Seq2Seq, batch: Batch, *how: Any, **more: Any) -> Any:
         tried.append(len(batch.rows))
         if self.training and len(batch.rows) > 8:
             raise torch.OutOfMemoryError("out of memory")
-        return loss(self, batch, smoothing)
+        return loss(self, batch, *how, **more)
 
     monkeypatch.setattr(Seq2Seq, "loss", needs_memory)
     weft.train(recipe, "name=tight", say=quiet)

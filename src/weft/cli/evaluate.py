@@ -8,18 +8,19 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from weft.cli.predict import add_search, search_options
+from weft.cli.predict import add_model, add_search, loaded, search_options
 from weft.errors import WeftError, counted
 from weft.files import write_text
 
 if TYPE_CHECKING:
     from weft.recipe import Columns, Files
-    from weft.tasks.evaluate import Evaluation, Item
+    from weft.tasks.evaluate import Item
+    from weft.tasks.text import Prediction
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,7 +28,8 @@ def parser() -> argparse.ArgumentParser:
         prog="weft evaluate",
         description="Score a model on pairs that it has not seen: the scores with their signatures, the scores by "
         "length, the worst outputs.",
-        epilog="weft evaluate runs/pairs test.tsv  |  weft evaluate runs/pairs --source test.de --target test.en",
+        epilog="weft evaluate runs/pairs test.tsv  |  weft evaluate runs/pairs --source test.de --target test.en  |  "
+        "weft evaluate runs/pairs test.tsv --score",
     )
     evaluate.add_argument("model", metavar="MODEL", help="a model's folder")
     evaluate.add_argument("files", nargs="*", metavar="FILE", help="pairs; the recipe's data.test without it")
@@ -44,7 +46,10 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--worst", type=int, default=5, metavar="N", help="show so many of the worst outputs")
     evaluate.add_argument("--jsonl", metavar="FILE", help="write source, references, output and score of each item")
     evaluate.add_argument("--picture", metavar="FILE.png", help="draw the score by source length")
-    evaluate.add_argument("--device", default="cpu")
+    evaluate.add_argument(
+        "--score", action="store_true", help="search for nothing: how probable each given target is, one line a pair"
+    )
+    add_model(evaluate)
     add_search(evaluate)
     return evaluate
 
@@ -56,9 +61,10 @@ def run(options: argparse.Namespace) -> int:
     from weft.look.report import buckets_of, print_report
     from weft.metrics.score import check_names
     from weft.tasks.evaluate import default_metrics, evaluate
-    from weft.tasks.text import load
 
-    model = load(options.model, options.device)
+    if options.score:
+        return run_score(options)
+    model = loaded(options)
     recipe = model.recipe
     asked = [name.strip() for name in (options.metrics or "").split(",") if name.strip()]
     metrics = asked or default_metrics(recipe)
@@ -72,11 +78,12 @@ def run(options: argparse.Namespace) -> int:
     files = chosen_files(options, recipe.data.test)
     several = recipe.validation.several_references if options.several_references is None else options.several_references
     items = read_items(files, chosen_columns(options, recipe.data.columns), several)
-    evaluation = evaluate(model, items, metrics, **search_options(options))
+    evaluation = evaluate(model, items, metrics, direction=options.direction, **search_options(options))
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     print_report(evaluation, recipe, options.worst, Console(highlight=False))
     if options.jsonl:
-        write_jsonl(evaluation, Path(options.jsonl))
+        records = (record_of(*each) for each in zip(evaluation.items, evaluation.predictions, strict=True))
+        write_jsonl(records, Path(options.jsonl))
     if options.picture:
         picture = Path(options.picture)
         with writing(picture):
@@ -84,10 +91,44 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def chosen_files(options: argparse.Namespace, test: Files | None) -> Files:
-    """The pairs that the command line names, or the recipe's test pairs."""
+def run_score(options: argparse.Namespace) -> int:
+    """Print log-probability, perplexity, log-probability of each token, source and target, a line a pair."""
+    from weft.data.read import names, read_pairs
+    from weft.tasks.scored import perplexity
+
+    unused = {"--metrics": options.metrics, "--picture": options.picture}
+    unused |= {f"--{name.replace('_', '-')}": value for name, value in search_options(options).items()}
+    if given := [name for name, value in unused.items() if value is not None and name != "--batch-tokens"]:
+        raise WeftError(f"--score takes the targets as they are and searches for nothing; {given[0]} has no part in it")
+    model = loaded(options)
+    if options.jsonl:
+        check_place(Path(options.jsonl), Path(options.jsonl).parent)
+    files = chosen_files(options, model.recipe.data.test, model.has_source)
+    pairs = list(read_pairs(files, chosen_columns(options, model.recipe.data.columns)))
+    if not pairs:
+        raise WeftError(f"{', '.join(names(files))}: there is no pair to score")
+    scored = model.score(pairs, options.direction, options.batch_tokens or model.recipe.search.batch_tokens)
+    sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+    records = []
+    for (source, target), one in zip(pairs, scored, strict=True):
+        tokens = " ".join(f"{score:.4f}" for score in one.token_scores)
+        print(f"{one.log_probability:.4f}\t{one.perplexity:.4f}\t{tokens}\t{source}\t{target}")
+        records.append({"source": source, "target": target, **one.record()})
+    if options.jsonl:
+        write_jsonl(records, Path(options.jsonl))
+    length = sum(len(one.token_scores) for one in scored)
+    mean = perplexity(sum(one.log_probability for one in scored), length)
+    told = f"{counted(len(pairs), 'pair')}, {counted(length, 'token')} with their ends: perplexity {mean:.4f}"
+    print(f"weft: {told}", file=sys.stderr)
+    return 0
+
+
+def chosen_files(options: argparse.Namespace, test: Files | None, has_source: bool = True) -> Files:
+    """The pairs that the command line names, or the recipe's test pairs; a language model's have no source."""
     from weft.recipe import Parallel
 
+    if options.target and not options.source and not has_source:
+        return Parallel(source=None, target=options.target)
     if (options.source is None) != (options.target is None):
         raise WeftError("--source and --target belong together: two files, line by line")
     if options.source and options.files:
@@ -128,20 +169,21 @@ def read_items(files: Files, columns: Columns, several_references: bool) -> list
     return items(usable, several_references)
 
 
-def write_jsonl(evaluation: Evaluation, path: Path) -> None:
-    """One object a line for each item; `score` is the model's own, log-probability / length^penalty."""
-    lines = []
-    for item, prediction in zip(evaluation.items, evaluation.predictions, strict=True):
-        record = {
-            "source": item.source,
-            "references": item.references,
-            "output": prediction.text,
-            "score": prediction.score,
-            "finish_reason": prediction.finish_reason,
-        }
-        lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+def record_of(item: Item, prediction: Prediction) -> dict[str, Any]:
+    """What `--jsonl` writes of an item; `score` is the model's own, log-probability / length^penalty."""
+    return {
+        "source": item.source,
+        "references": item.references,
+        "output": prediction.text,
+        "score": prediction.score,
+        "finish_reason": prediction.finish_reason,
+    }
+
+
+def write_jsonl(records: Iterable[dict[str, Any]], path: Path) -> None:
+    """One object a line."""
     with writing(path):
-        write_text(path, "".join(lines))
+        write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
 def check_place(path: Path, folder: Path) -> None:

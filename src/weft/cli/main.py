@@ -13,6 +13,7 @@ from weft.errors import BAD_INPUT, WeftError, nearest
 VERBS = {
     "train": "train from a file of pairs or a recipe, or go on with a run",
     "predict": "lines in, lines out",
+    "back-translate": "make training pairs of text in the target language alone",
     "evaluate": "score a model on pairs it has not seen",
     "look": "pictures: attention, curves",
     "average": "average checkpoints of a run into a new model",
@@ -65,7 +66,7 @@ def run(given: list[str]) -> int:
     verb, *rest = given
     if verb not in VERBS:
         raise WeftError(f"there is no verb '{verb}'{nearest(verb, VERBS)} (verbs: {', '.join(VERBS)})")
-    module = import_module(f"weft.cli.{verb}")
+    module = import_module(f"weft.cli.{verb.replace('-', '_')}")
     options = module.parser().parse_args(rest)
     code: int = module.run(options)
     return code

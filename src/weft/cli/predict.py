@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from weft.errors import WeftError, counted
+
+if TYPE_CHECKING:
+    from weft.tasks.text import Model
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,38 +25,85 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--n-best", type=int, default=1, metavar="N", help="so many outputs a line, tab-separated")
     predict.add_argument("--jsonl", action="store_true", help="scores, tokens and finish_reason, one object a line")
     predict.add_argument("--attention", action="store_true", help="with --jsonl: the attention matrix too")
-    predict.add_argument("--device", default="cpu")
+    add_model(predict)
+    beside = predict.add_argument_group("what each output holds (files with a line for each line; empty: nothing)")
+    beside.add_argument("--prefix", metavar="FILE", help="what it begins with")
+    beside.add_argument("--must", metavar="FILE", help="phrases that it holds, tab-separated")
+    beside.add_argument("--never", metavar="FILE", help="phrases that it does not hold, tab-separated")
     add_search(predict)
     return predict
 
 
+def add_model(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--with", action="append", default=[], dest="others", metavar="MODEL", help="average with another; repeatable"
+    )
+    verb.add_argument(
+        "--direction", choices=("forward", "backward"), default="forward", help="of a model that goes both ways"
+    )
+    verb.add_argument("--device", default="cpu")
+
+
 def add_search(verb: argparse.ArgumentParser) -> None:
-    """Search settings; what is not given is the recipe's."""
+    """An option for each search setting; what is not given is the recipe's."""
+    from weft.recipe import Search
+
     group = verb.add_argument_group("search (default: the recipe's)")
-    group.add_argument("--beam", type=int, metavar="K", help="1 is greedy")
-    group.add_argument("--length-penalty", type=float, metavar="A", help="score is sum of log p / length^A")
-    group.add_argument("--max-ratio", type=float, metavar="R", help="length cap: R * source length + extra")
-    group.add_argument("--max-extra", type=int, metavar="N")
-    group.add_argument("--min-length", type=int, metavar="N")
-    group.add_argument("--no-repeat-ngram", type=int, metavar="N", help="no run of N tokens twice; 0 is off")
-    group.add_argument("--batch-tokens", type=int, metavar="N")
+    for name, field in Search.model_fields.items():
+        about = (field.description or "").replace("%", "%%")
+        group.add_argument(f"--{name.replace('_', '-')}", help=about, **form(field.annotation))
+
+
+def form(annotation: Any) -> dict[str, Any]:
+    """How argparse reads a setting of this type."""
+    if get_origin(annotation) is Literal:
+        return {"choices": get_args(annotation)}
+    if annotation in (int, float):
+        return {"type": annotation, "metavar": "N" if annotation is int else "X"}
+    return {"metavar": "MODEL"}
 
 
 def search_options(options: argparse.Namespace) -> dict[str, Any]:
-    names = ("beam", "length_penalty", "max_ratio", "max_extra", "min_length", "no_repeat_ngram", "batch_tokens")
-    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    from weft.recipe import Search
+
+    return {name: getattr(options, name) for name in Search.model_fields if getattr(options, name) is not None}
+
+
+def loaded(options: argparse.Namespace) -> Model:
+    """The model that the command line names, or the ensemble."""
+    from weft.tasks.text import load
+
+    return load([options.model, *options.others] if options.others else options.model, options.device)
+
+
+def held(options: argparse.Namespace) -> dict[str, Iterable[Any]]:
+    """What outputs hold, line by line, of the files that are given."""
+    from weft.data.read import STDIN, read_lines
+
+    if [options.file, options.prefix, options.must, options.never].count(STDIN) > 1:
+        raise WeftError(f"standard input ('{STDIN}') can be read only once")
+    found: dict[str, Iterable[Any]] = {}
+    if options.prefix:
+        found["prefix"] = read_lines(options.prefix)
+    for name in ("must", "never"):
+        if getattr(options, name):
+            found[name] = (line.split("\t") for line in read_lines(getattr(options, name)))
+    return found
 
 
 def run(options: argparse.Namespace) -> int:
     from weft.data.read import read_lines
-    from weft.errors import counted
-    from weft.tasks.text import load
 
-    model = load(options.model, options.device)
+    model = loaded(options)
     cut_off = unknown = 0
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     for prediction in model.stream(
-        read_lines(options.file), options.n_best, options.attention, **search_options(options)
+        read_lines(options.file),
+        options.n_best,
+        options.attention,
+        direction=options.direction,
+        **held(options),
+        **search_options(options),
     ):
         cut_off += prediction.finish_reason == "length"
         unknown += prediction.unknown > 0

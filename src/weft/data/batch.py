@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from weft.data.mix import Mix
+
 Rows = NDArray[np.int64]
 Lengths = NDArray[np.int32]
 
@@ -80,26 +82,39 @@ class Order:
 
     Pairs of like lengths go together, so little is padding; where a batch starts, which of the pairs of equal
     length it takes, and the order of batches are drawn anew for each epoch from the seed and the epoch alone,
-    so that any point of any epoch can be found again.
+    so that any point of any epoch can be found again. An epoch has every pair once, or what `mix` gives it: a pair
+    that is there again has the number of all pairs added to its own for each time.
     """
 
-    def __init__(self, source_lengths: Lengths, target_lengths: Lengths, tokens: int, seed: int) -> None:
+    def __init__(
+        self, source_lengths: Lengths, target_lengths: Lengths, tokens: int, seed: int, mix: Mix | None = None
+    ) -> None:
         self.source_lengths = source_lengths
         self.target_lengths = target_lengths
         self.tokens = tokens
         self.seed = seed
+        self.mix = mix
 
     def epoch(self, number: int) -> list[Rows]:
         """The batches of one epoch, each as its rows of the corpus."""
+        return self.batches(number, self.every() if self.mix is None else self.mix.epoch(number, self.seed))
+
+    def every(self) -> Rows:
+        return np.arange(len(self.source_lengths))
+
+    def batches(self, number: int, rows: Rows) -> list[Rows]:
+        """These rows in batches, in the order of so many-th epoch."""
         random = np.random.default_rng((self.seed, number))
-        draw = random.permutation(len(self.source_lengths))
-        rows = draw[np.lexsort((self.source_lengths[draw], self.target_lengths[draw]))]
+        draw = random.permutation(rows)
+        there = draw % len(self.source_lengths)
+        rows = draw[np.lexsort((self.source_lengths[there], self.target_lengths[there]))]
         batches = list(self.cut(rows, random.uniform(0.3, 1.0)))
         return [batches[i] for i in random.permutation(len(batches))]
 
     def cut(self, rows: Rows, first_part: float) -> Iterator[Rows]:
         """Runs of `rows` that fit the budget, the first of them only `first_part` as large as it could be."""
-        sizes = np.maximum(self.source_lengths[rows], self.target_lengths[rows]) + 1
+        there = rows % len(self.source_lengths)
+        sizes = np.maximum(self.source_lengths[there], self.target_lengths[there]) + 1
         start, part = 0, first_part
         while start < len(rows):
             reach = max(1, int(self.tokens * part) // int(sizes[start]))
@@ -110,8 +125,8 @@ class Order:
             start, part = start + count, 1.0
 
     def largest(self) -> list[Rows]:
-        """The batches of the first epoch that need the most memory: by positions, and by positions of attention."""
-        batches = self.epoch(0)
+        """Of batches of all pairs those that need the most memory: by positions, and by positions of attention."""
+        batches = self.batches(0, self.every())
         counts = np.array([len(rows) for rows in batches])
         source = np.array([self.source_lengths[rows].max() + 1 for rows in batches], np.int64)
         target = np.array([self.target_lengths[rows].max() + 1 for rows in batches], np.int64)

@@ -7,12 +7,14 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b, file_digest
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 
-from weft.data.read import CHUNK, STDIN, names, opened, reading
+from weft.data.read import CHUNK, STDIN, has_source, names, opened, reading
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
 from weft.files import replaced
@@ -36,29 +38,56 @@ def key(fingerprint: str) -> str:
 
 
 def fingerprint(recipe: Recipe, vocabularies: tuple[Vocabulary, Vocabulary] | None) -> str:
-    """The same for the same contents of the files of `data.train` and `data.dev` and the same settings of theirs."""
+    """The same for the same contents of the files to train on and to develop with, and the same settings of theirs.
+
+    What is done to an example each time that it is trained on has no part in it: noise, sampling, weights of a mix.
+    """
     data = recipe.data
-    settings = {
+    settings: dict[str, Any] = {
         "data": data.model_dump(mode="json", include={"columns", "max_length", "duplicates"}),
         "dev_fraction": data.dev_fraction if data.dev is None else None,
         "shared": recipe.vocabulary.shared,
         "vocabulary": (
-            recipe.vocabulary.model_dump(mode="json")
+            recipe.vocabulary.model_dump(mode="json", exclude={"source": {"sampling"}, "target": {"sampling"}})
             if vocabularies is None
             else [blake2b(vocabulary.model_bytes).hexdigest() for vocabulary in vocabularies]
         ),
         "train": list(contents(data.train)),
         "dev": None if data.dev is None else list(contents(data.dev)),
     }
+    if data.also:
+        settings["also"] = []
+    for number, mixed in enumerate(data.also):
+        with concerning(f"data.also.{number}.train"):
+            settings["also"].append(list(contents(mixed.train)))
+    if data.direction == "both":
+        settings["direction"] = data.direction
+    if keeps_text(recipe):
+        settings["text"] = True
     return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def keeps_text(recipe: Recipe) -> bool:
+    """Whether the text of what is trained on is needed again, for other pieces or other characters each time."""
+    sides = recipe.vocabulary.source, recipe.vocabulary.target
+    return any(side.sampling for side in sides) or recipe.data.noise.characters > 0
 
 
 def contents(files: Files) -> Iterator[list[str]]:
     """Of each file its role, its suffixes (which tell the format) and the hash of its bytes."""
-    role = "parallel" if isinstance(files, Parallel) else "pairs"
+    role = "pairs" if not isinstance(files, Parallel) else "parallel" if has_source(files) else "target"
     for name in names(files):
         with reading(name), open(name, "rb") as file:
             yield [role, *Path(name).suffixes[-2:], file_digest(file, "blake2b").hexdigest()]
+
+
+@contextmanager
+def concerning(key: str) -> Iterator[None]:
+    """A WeftError in here names the key of the recipe that it is about."""
+    try:
+        yield
+    except WeftError as error:
+        raise WeftError(f"{key}: {error}") from None
 
 
 def spool(recipe: Recipe) -> Recipe:
@@ -66,22 +95,31 @@ def spool(recipe: Recipe) -> Recipe:
 
     Raises WeftError where standard input stands in more than one place.
     """
-    places = {"train": recipe.data.train, **({} if recipe.data.dev is None else {"dev": recipe.data.dev})}
-    given = [name for files in places.values() for name in names(files)]
+    data = recipe.data
+    given = [name for files in (data.train, data.dev) if files is not None for name in names(files)]
+    for number, mixed in enumerate(data.also):
+        with concerning(f"data.also.{number}.train"):
+            given += names(mixed.train)
     if given.count(STDIN) > 1:
         raise WeftError(
             f"data: standard input ('{STDIN}') can be read only once; it stands in {given.count(STDIN)} places"
         )
     if not any(map(once_only, given)):
         return recipe
-    copies = {part: copied(files) for part, files in places.items()}
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update=copies)})
+    copies = {
+        "train": copied(data.train),
+        "also": [mixed.model_copy(update={"train": copied(mixed.train)}) for mixed in data.also],
+        "dev": None if data.dev is None else copied(data.dev),
+    }
+    return recipe.model_copy(update={"data": data.model_copy(update=copies)})
 
 
 def copied(files: Files) -> Files:
     if isinstance(files, Parallel):
-        source, target = ([copy_of(name, False) for name in names(side)] for side in (files.source, files.target))
-        return Parallel(source=source, target=target)
+        target = [copy_of(name, False) for name in names(files.target)]
+        if files.source is None:
+            return Parallel(source=None, target=target)
+        return Parallel(source=[copy_of(name, False) for name in names(files.source)], target=target)
     return [copy_of(name, True) for name in names(files)]
 
 

@@ -47,11 +47,19 @@ class Stream(Protocol):
 def read_pairs(files: Files, columns: Columns) -> Iterator[Pair]:
     """Pairs (source, target) in the order of the files, read as they are asked for.
 
-    Of parallel lists, the first source file goes with the first target file, and so on. Where columns are numbers
-    and the first row reads like a header (`source target`, `src tgt`, `word phonemes`, ...), it is skipped. An
-    empty row gives a pair of empty strings. Raises WeftError for whatever cannot be read as pairs of lines.
+    Of parallel lists, the first source file goes with the first target file, and so on; a line of text without a
+    source has an empty one. Where columns are numbers and the first row reads like a header (`source target`,
+    `src tgt`, `word phonemes`, ...), it is skipped. An empty row gives a pair of empty strings. Raises WeftError for
+    whatever cannot be read as pairs of lines.
     """
-    if isinstance(files, Parallel):
+    if not isinstance(files, Parallel):
+        for name in expanded(files):
+            yield from pairs_of(name, columns)
+    elif files.source is None:
+        for name in expanded(files.target):
+            for line in read_lines(name):
+                yield "", line
+    else:
         sources, targets = expanded(files.source), expanded(files.target)
         if len(sources) != len(targets):
             raise WeftError(
@@ -60,9 +68,6 @@ def read_pairs(files: Files, columns: Columns) -> Iterator[Pair]:
             )
         for source, target in zip(sources, targets, strict=True):
             yield from side_by_side(source, target)
-    else:
-        for name in expanded(files):
-            yield from pairs_of(name, columns)
 
 
 def read_lines(path: str) -> Iterator[str]:
@@ -99,8 +104,13 @@ def data_files(files: Files) -> list[Path]:
 def names(files: Files) -> list[str]:
     """What `data_files` gives, as strings and with `-`; of parallel files all sources, then all targets."""
     if isinstance(files, Parallel):
-        return expanded(files.source) + expanded(files.target)
+        return ([] if files.source is None else expanded(files.source)) + expanded(files.target)
     return expanded(files)
+
+
+def has_source(files: Files) -> bool:
+    """False for text without a source."""
+    return not isinstance(files, Parallel) or files.source is not None
 
 
 def expanded(given: str | list[str]) -> list[str]:
@@ -282,7 +292,7 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
     source, target = (place_of(column, header, name) for column in (columns.source, columns.target))
     expected = max(source, target) + 1
     named = isinstance(columns.source, str) or isinstance(columns.target, str)
-    if not named and not (len(header) >= expected and (header[source].lower(), header[target].lower()) in HEADERS):
+    if not named and not (len(header) >= expected and is_header(header, source, target)):
         rows = chain([first], rows)
     for number, row in rows:
         if len(row) < expected:
@@ -293,6 +303,12 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
         if "\n" in row[source] or "\n" in row[target]:
             raise WeftError(f"{name}:{number}: a quoted cell holds a line break; each side of a pair is one line")
         yield row[source], row[target]
+
+
+def is_header(header: list[str], source: int, target: int) -> bool:
+    """Whether these columns have the names of the two sides; columns that are read in reverse may have them so too."""
+    names = header[source].lower(), header[target].lower()
+    return names in HEADERS or (source > target and names[::-1] in HEADERS)
 
 
 def place_of(column: str | int, header: list[str], name: str) -> int:

@@ -15,7 +15,7 @@ from unicodedata import normalize
 
 import sentencepiece
 
-import weft.recipe
+import weft.recipe.data
 from weft.errors import WeftError
 from weft.files import replaced
 
@@ -44,16 +44,23 @@ class Vocabulary:
 
     @classmethod
     def learn(
-        cls, lines: Iterable[str], settings: weft.recipe.Vocabulary, normalization: str, path: Path
+        cls,
+        lines: Iterable[str],
+        settings: weft.recipe.data.Vocabulary,
+        normalization: str,
+        path: Path,
+        control: Iterable[str] = (),
     ) -> Vocabulary:
         """Learn at most `settings.size` pieces, fewer where the text has fewer, and write them to `path` (.model).
 
         `word` splits at spaces and leaves rarer words unknown; the other kinds have every character of all lines.
         `byte_fallback` concerns bpe and unigram; SentencePiece has none for words and characters. Of more than two
         million lines a fixed random sample is learnt from, of very long lines the first 16,000 characters. Equal
-        lines give equal pieces. Raises WeftError where there is no text, or where `size` cannot hold all characters.
+        lines give equal pieces. Pieces of `control` follow the special ones; no text is encoded as them. Raises
+        WeftError where there is no text, or where `size` cannot hold all characters.
         """
         sample, characters = sampled(lines)
+        control = list(control)
         if not sample:
             raise WeftError(f"vocabulary.{path.stem}: there is no text to make a vocabulary from")
         if normalization == "nfkc":
@@ -61,7 +68,7 @@ class Vocabulary:
         reserved = sorted(characters & set(RESERVED))
         with_bytes = settings.byte_fallback and settings.kind in ("bpe", "unigram")
         if settings.kind != "word":
-            smallest = len(SPECIAL) + BYTES * with_bytes + len(characters | {SPACE})
+            smallest = len(SPECIAL) + len(control) + BYTES * with_bytes + len(characters | {SPACE})
             if settings.size < smallest:
                 raise WeftError(
                     f"vocabulary.{path.stem}: size {settings.size} is too small for kind {settings.kind}: the text has "
@@ -82,6 +89,7 @@ class Vocabulary:
                 add_dummy_prefix=settings.kind != "character",
                 character_coverage=1.0,
                 required_chars="" if settings.kind == "word" else "".join(sorted(characters - {SPACE, *RESERVED})),
+                control_symbols=control,
                 user_defined_symbols=[] if settings.kind == "word" else reserved,
                 max_sentence_length=8 * LONGEST,
                 num_threads=THREADS,
@@ -138,6 +146,19 @@ class Vocabulary:
         ids: list[list[int]] = self._processor.encode(lines, num_threads=threads) if lines else []
         return ids
 
+    def sample(self, line: str, strength: float, seed: int) -> list[int]:
+        """Ids of one line in pieces drawn anew, the same for the same seed of 31 bits.
+
+        `strength` is the alpha of unigram (Kudo 2018), drawn from all segmentations, or the dropout of bpe (Provilkov
+        et al. 2020). SentencePiece takes a seed for all later threads, in some versions for no running one; a list of
+        two lines is encoded in a thread of its own.
+        """
+        sentencepiece.set_random_generator_seed(seed)
+        ids: list[int] = self._processor.encode(
+            [line, ""], enable_sampling=True, nbest_size=-1, alpha=strength, num_threads=1
+        )[0]
+        return ids
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids; padding, unknown, beginning and end give nothing."""
         text: str = self._processor.decode([int(i) for i in ids if i > self.eos])
@@ -154,6 +175,20 @@ class Vocabulary:
         """Ids that would break the line they are decoded to."""
         found = [self._processor.piece_to_id(piece) for piece in ("<0x0A>", "\n")]
         return [i for i in found if i != self.unk]
+
+    def control(self, piece: str) -> int | None:
+        """The id of a piece that no text is encoded as, or None where there is no such."""
+        found = int(self._processor.piece_to_id(piece))
+        return found if self._processor.is_control(found) else None
+
+    @property
+    def letters(self) -> str:
+        """Every letter that a piece of text holds, sorted."""
+        texts = (self._processor.id_to_piece(i) for i in range(self.eos + 1, self.size) if self._is_text(i))
+        return "".join(sorted({character for text in texts for character in text if character.isalpha()}))
+
+    def _is_text(self, i: int) -> bool:
+        return not (self._processor.is_byte(i) or self._processor.is_control(i))
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """Each id's piece as SentencePiece writes it: U+2581 for a space, `<0x0A>` for a byte."""

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
-from weft.data.batch import Batch, Order, Rows, pad
+from weft.data.batch import Order, Rows
 from weft.data.corpus import Corpus
+from weft.data.examples import read_batch
+from weft.errors import WeftError
 from weft.metrics import score
 from weft.metrics.score import Score
 from weft.recipe import Recipe
@@ -47,12 +49,13 @@ def items(pairs: Iterable[tuple[str, str]], several_references: bool) -> list[It
 
 def evaluate(model: Model, chosen: Sequence[Item], metrics: Sequence[str], **search: Any) -> Evaluation:
     """Search for each item's output, and score the text that comes out against its untouched references."""
+    recipe = model.recipe
     predictions = model.predict([item.source for item in chosen], **search)
     scores = score.compute(
         metrics,
         [prediction.text for prediction in predictions],
         [item.references for item in chosen],
-        model.recipe.target_language,
+        recipe.source_language if search.get("direction") == "backward" else recipe.target_language,
     )
     return Evaluation(scores, list(chosen), predictions)
 
@@ -65,27 +68,20 @@ def mean_loss(model: Model, corpus: Corpus, rows: Rows, tokens: int) -> float:
     order = Order(corpus.source_lengths[rows], corpus.target_lengths[rows], tokens, seed=0)
     total, count = 0.0, 0
     for places in order.epoch(0):
-        loss, number = model.network.loss(read_batch(corpus, rows[places], model).to(model.device), smoothing=0.0)
+        loss, number = model.network.loss(read_batch(corpus, rows[places]).to(model.device), smoothing=0.0)
         total += float(loss)
         count += int(number)
     model.network.train(training)
     return total / count
 
 
-def read_batch(corpus: Corpus, rows: Rows, model: Model) -> Batch:
-    """The pairs of these rows, as the model takes them."""
-    sources = [corpus.source(row) for row in rows]
-    targets = [corpus.target(row) for row in rows]
-    return Batch(
-        source=pad(sources, last=model.source.eos),
-        fed=pad(targets, first=model.target.bos),
-        gold=pad(targets, last=model.target.eos),
-        rows=rows,
-    )
-
-
 def default_metrics(recipe: Recipe) -> list[str]:
-    """The recipe's metrics; without any, error rates for targets made of words, BLEU and chrF for running text."""
+    """The recipe's metrics; without any, error rates for targets made of words, BLEU and chrF for running text.
+
+    A language model has nothing to answer, and is measured by its loss alone.
+    """
+    if recipe.model.encoder.kind == "none":
+        return []
     if recipe.validation.metrics:
         return list(recipe.validation.metrics)
     return ["line_error_rate", "unit_error_rate"] if recipe.vocabulary.target.kind == "word" else ["bleu", "chrf"]
@@ -93,8 +89,10 @@ def default_metrics(recipe: Recipe) -> list[str]:
 
 def validated_metrics(recipe: Recipe) -> list[str]:
     """The metrics of each validation, that which decides among them; WeftError for one that there is not."""
-    metrics = default_metrics(recipe)
-    if recipe.validation.metric not in ("loss", *metrics):
-        metrics = [recipe.validation.metric, *metrics]
+    metrics, deciding = default_metrics(recipe), recipe.validation.metric
+    if recipe.model.encoder.kind == "none" and (deciding != "loss" or recipe.validation.metrics):
+        raise WeftError("model.encoder.kind is none: a language model is validated by its loss, not by metrics")
+    if deciding not in ("loss", *metrics):
+        metrics = [deciding, *metrics]
     score.check_names(metrics, recipe.target_language)
     return metrics

@@ -2,141 +2,188 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 import weft.models.device
-from weft.data.batch import pad
+from weft.data.batch import Padded, pad
+from weft.data.direction import Direction, directed, turned
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError, nearest
+from weft.metrics.score import language
 from weft.models import directory
+from weft.models.base import StepModel
 from weft.models.seq2seq import Seq2Seq
 from weft.recipe import Recipe, Search
-from weft.search.choosers import Beam, Chooser, Greedy
-from weft.search.rules import MinLength, Never, NoRepeat, Rule
-from weft.search.run import Hypothesis, Limits, search
+from weft.search.ensemble import Ensemble, Fused, Sources
+from weft.search.hypothesis import Hypothesis
+from weft.search.run import search
+from weft.search.score import score
+from weft.tasks.line import Encoded, Line, Writer, lines_of
+from weft.tasks.prediction import Prediction
+from weft.tasks.risk import by_utility
+from weft.tasks.scored import Scored
+from weft.tasks.strategy import Strategy
+
+__all__ = ["Model", "Prediction", "Scored", "changed", "load"]
 
 BLOCK = 4096  # lines that are sorted by length together
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One line's output; `str()` of it is the text."""
-
-    text: str
-    score: float  # log-probability / length^penalty
-    tokens: list[str]
-    token_scores: list[float]
-    finish_reason: str  # end, length (cut off at the cap), empty (an empty line in)
-    source_tokens: list[str] = field(default_factory=list)
-    unknown: int = 0  # source tokens that the vocabulary does not have
-    attention: Tensor | None = None  # (T,S) rows: tokens and the end; columns: source_tokens and the end
-    alternatives: list[Prediction] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        return self.text
-
-    def record(self) -> dict[str, Any]:
-        """What `--jsonl` prints."""
-        plain: dict[str, Any] = {
-            "text": self.text,
-            "score": self.score,
-            "tokens": self.tokens,
-            "token_scores": self.token_scores,
-            "finish_reason": self.finish_reason,
-        }
-        if self.unknown:
-            plain["unknown_source_tokens"] = self.unknown
-        if self.attention is not None:
-            plain["source_tokens"] = self.source_tokens
-            plain["attention"] = self.attention.tolist()
-        if self.alternatives:
-            plain["alternatives"] = [other.record() for other in self.alternatives]
-        return plain
+UNSPACED = {"zh", "ja", "th", "lo", "km", "my"}  # languages that put no space between words
 
 
 class Model:
-    """A trained model with its vocabularies: what `weft.load` gives."""
+    """A trained model with its vocabularies, or several that answer as one: what `weft.load` gives."""
 
-    def __init__(self, recipe: Recipe, network: Seq2Seq, source: Vocabulary, target: Vocabulary) -> None:
+    def __init__(
+        self, recipe: Recipe, network: Seq2Seq, source: Vocabulary, target: Vocabulary, others: Sequence[Model] = ()
+    ) -> None:
+        """`others` are the further members of an ensemble, whose settings and device are those of the first."""
         self.recipe = recipe
         self.network = network
         self.source = source
         self.target = target
+        self.members = [self, *others]
+        self.language_models: dict[str, Model] = {}
+
+    @classmethod
+    def ensemble(cls, models: Sequence[Model]) -> Model:
+        """Models of any architecture whose probabilities are averaged; the first one's search settings hold.
+
+        Sources may be cut in other pieces by each. Raises WeftError where target vocabularies differ.
+        """
+        if not models:
+            raise WeftError("an ensemble needs at least one model")
+        first, *others = models
+        for number, other in enumerate(others, 2):
+            check_target(first.target, other.target, f"model {number} of the ensemble")
+        return cls(first.recipe, first.network, first.source, first.target, others)
 
     @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
+    @property
+    def has_source(self) -> bool:
+        """A language model has none, and goes on with its lines."""
+        return self.recipe.model.encoder.kind != "none"
+
     def predict(
-        self, lines: Iterable[str], n_best: int = 1, attention: bool = False, **search: Any
+        self,
+        lines: Iterable[str],
+        n_best: int = 1,
+        attention: bool = False,
+        prefix: Iterable[str] | None = None,
+        must: Iterable[Sequence[str]] | None = None,
+        never: Iterable[Sequence[str]] | None = None,
+        direction: Direction = "forward",
+        **search: Any,
     ) -> list[Prediction]:
         """One Prediction a line, in order; `search` takes the recipe's search settings, such as beam=5.
 
-        Raises WeftError for a setting that does not exist or cannot be.
+        For each line, `prefix` is what its output begins with, `must` phrases that it holds, `never` phrases that it
+        does not hold. Raises WeftError for a setting that does not exist or cannot be, and for what cannot be said.
         """
         if isinstance(lines, str):
             raise WeftError("predict takes a list of lines; for one line, give a list of one")
-        return list(self.stream(lines, n_best, attention, **search))
+        return list(self.stream(lines, n_best, attention, prefix, must, never, direction, **search))
 
     def stream(
-        self, lines: Iterable[str], n_best: int = 1, attention: bool = False, **search: Any
+        self,
+        lines: Iterable[str],
+        n_best: int = 1,
+        attention: bool = False,
+        prefix: Iterable[str] | None = None,
+        must: Iterable[Sequence[str]] | None = None,
+        never: Iterable[Sequence[str]] | None = None,
+        direction: Direction = "forward",
+        **search: Any,
     ) -> Iterator[Prediction]:
         """The same, block by block as lines come, with memory that does not grow."""
-        settings = changed(self.recipe.search, search)
-        if n_best < 1:
-            raise WeftError(f"n_best is {n_best}; expected 1 or more")
-        settings = settings.model_copy(update={"beam": max(settings.beam, n_best)})
-        rest = iter(lines)
+        strategy = Strategy(changed(self.recipe.search, search), n_best, self.target)
+        rest = lines_of(lines, prefix, must, never)
         while block := list(islice(rest, BLOCK)):
-            yield from self.block(block, n_best, attention, settings)
+            yield from self.block(self.encoded(block, direction), n_best, attention, strategy)
 
-    def block(self, lines: list[str], n_best: int, attention: bool, settings: Search) -> list[Prediction]:
-        encoded = self.source.encode_lines(lines)
+    def encoded(self, lines: list[Line], direction: Direction) -> list[Encoded]:
+        """Lines in ids; a language model's lines are what its outputs begin with."""
+        if not self.has_source:
+            if any(line.prefix for line in lines):
+                raise WeftError("a language model goes on with its lines, which are prefixes already")
+            lines = [replace(line, text="", prefix=line.text) for line in lines]
+        texts = [line.text for line in lines]
+        sources = [
+            directed(member.source.encode_lines(texts), direction, member.recipe, member.source)
+            for member in self.members
+        ]
+        spaced = self.recipe.vocabulary.target.kind == "word" or language(self.recipe.target_language) not in UNSPACED
+        writer = Writer(self.target, spaced)
+        return [writer.encoded(line, of_line) for line, of_line in zip(lines, zip(*sources, strict=True), strict=True)]
+
+    def block(self, lines: list[Encoded], n_best: int, attention: bool, strategy: Strategy) -> list[Prediction]:
         predictions = [Prediction("", 0.0, [], [], "empty")] * len(lines)
         training = self.network.training
         self.network.eval()
-        for numbers in by_length(encoded, settings.batch_tokens, settings.beam):
-            found = self.hypotheses([encoded[number] for number in numbers], n_best, attention, settings)
-            for number, hypotheses in zip(numbers, found, strict=True):
-                best, *others = (self.prediction(hypothesis, encoded[number]) for hypothesis in hypotheses)
-                if others:
-                    best = Prediction(**{**vars(best), "alternatives": others})
-                predictions[number] = best
+        model = self.step_model(strategy.settings)
+        sizes = [line.length + 1 if line.sources[0] or not self.has_source else 0 for line in lines]
+        for places in by_length(sizes, strategy.settings.batch_tokens, strategy.width):
+            found = self.hypotheses(model, [lines[place] for place in places], attention, strategy)
+            for place, hypotheses in zip(places, found, strict=True):
+                best, *others = self.outputs(hypotheses, lines[place].sources[0], strategy)[:n_best]
+                predictions[place] = replace(best, alternatives=others)
         self.network.train(training)
         return predictions
 
+    def step_model(self, settings: Search) -> StepModel:
+        """What the search steps: the network, or the ensemble of all, beside a language model where there is one."""
+        model: StepModel = self.network
+        if len(self.members) > 1:
+            model = Ensemble([member.network for member in self.members], self.same_source)
+        if settings.language_model is None:
+            return model
+        beside = self.language_model(settings.language_model)
+        return Fused(model, beside.network, settings.language_model_weight)
+
+    def language_model(self, folder: str) -> Model:
+        if folder not in self.language_models:
+            found = load(folder, str(self.device))
+            if found.has_source:
+                kind = found.recipe.model.encoder.kind
+                raise WeftError(f"{folder}: not a language model: its model.encoder.kind is {kind}; expected none")
+            check_target(self.target, found.target, f"the language model {folder}")
+            self.language_models[folder] = found
+        return self.language_models[folder]
+
+    @property
+    def same_source(self) -> bool:
+        """Whether all members cut a source in the same pieces."""
+        first, *others = ((pieces_of(member.source), member.recipe.data.direction) for member in self.members)
+        return all(other == first for other in others)
+
     def hypotheses(
-        self, sources: list[list[int]], n_best: int, attention: bool, settings: Search
+        self, model: StepModel, lines: list[Encoded], attention: bool, strategy: Strategy
     ) -> list[list[Hypothesis]]:
-        limits = Limits(
-            begin=self.target.bos,
-            end=self.target.eos,
-            max_lengths=[int(settings.max_ratio * len(ids)) + settings.max_extra for ids in sources],
-            length_penalty=settings.length_penalty,
-            n_best=n_best,
-            attention=attention,
-        )
-        source = pad(sources, last=self.source.eos).to(self.device)
-        return search(self.network, source, self.chooser(settings), limits, self.rules(settings))
+        limits = strategy.limits(lines, attention)
+        chooser = strategy.chooser(lines, limits, self.device)
+        source = self.padded([line.sources for line in lines])
+        return search(model, source, chooser, limits, strategy.rules(lines, self.device))
 
-    def chooser(self, settings: Search) -> Chooser:
-        return Greedy() if settings.beam == 1 else Beam(settings.beam)
+    def padded(self, sources: Sequence[tuple[list[int], ...]]) -> Padded:
+        """The sources of each of a batch's lines, as each member takes them."""
+        each = tuple(pad(of_member, last=Vocabulary.eos).to(self.device) for of_member in zip(*sources, strict=True))
+        return each[0] if len(each) == 1 else Sources(each[0].data, each[0].lengths, each)
 
-    def rules(self, settings: Search) -> list[Rule]:
-        rules: list[Rule] = [Never([self.target.pad, self.target.unk, self.target.bos, *self.target.line_breaks])]
-        if settings.min_length:
-            rules.append(MinLength(settings.min_length, self.target.eos))
-        if settings.no_repeat_ngram:
-            rules.append(NoRepeat(settings.no_repeat_ngram))
-        return rules
+    def outputs(self, hypotheses: list[Hypothesis], source: list[int], strategy: Strategy) -> list[Prediction]:
+        predictions = [self.prediction(hypothesis, source) for hypothesis in hypotheses]
+        if not strategy.settings.minimum_bayes_risk:
+            return predictions
+        utilities = by_utility([prediction.text for prediction in predictions])
+        return [replace(predictions[place], utility=utility) for place, utility in utilities]
 
     def prediction(self, hypothesis: Hypothesis, source: list[int]) -> Prediction:
         return Prediction(
@@ -150,11 +197,56 @@ class Model:
             attention=None if hypothesis.attention is None else hypothesis.attention[:, : len(source) + 1],
         )
 
+    def score(
+        self, pairs: Iterable[tuple[str, str]], direction: Direction = "forward", batch_tokens: int = 4096
+    ) -> list[Scored]:
+        """How probable each pair's target is, given its source; in order, and exactly."""
+        given = list(pairs)
+        lines = [Line(number, source) for number, (source, _) in enumerate(given)]
+        sources = [line.sources for line in self.encoded(lines, direction)]
+        targets = self.target.encode_lines([target for _, target in given])
+        scored = [Scored([], [])] * len(given)
+        training = self.network.training
+        self.network.eval()
+        model = self.step_model(Search())
+        sizes = [max(len(source[0]), len(target)) + 1 for source, target in zip(sources, targets, strict=True)]
+        for places in by_length(sizes, batch_tokens, 1):
+            gold = pad([targets[place] for place in places], last=self.target.eos).to(self.device)
+            found = score(model, self.padded([sources[place] for place in places]), gold, self.target.bos)
+            for place, scores in zip(places, found, strict=True):
+                ids = targets[place]
+                scored[place] = Scored(self.target.pieces(ids), scores, ids.count(self.target.unk))
+        self.network.train(training)
+        return scored
 
-def load(folder: str | Path, device: str = "cpu") -> Model:
-    """The model in a directory that `weft train` made; WeftError names a file that is missing or damaged."""
+
+def load(folder: str | Path | Sequence[str | Path], device: str = "cpu") -> Model:
+    """The model in a directory that `weft train` made, or of several directories the ensemble of their models.
+
+    Raises WeftError where a file is missing or damaged, and where target vocabularies differ.
+    """
+    if not isinstance(folder, str | Path):
+        return Model.ensemble([load(each, device) for each in folder])
     loaded = directory.load(Path(folder), weft.models.device.device(device))
-    return Model(loaded.recipe, loaded.network, loaded.source, loaded.target)
+    return Model(turned(loaded.recipe), loaded.network, loaded.source, loaded.target)
+
+
+def check_target(mine: Vocabulary, other: Vocabulary, called: str) -> None:
+    """WeftError where two models do not speak in the same pieces."""
+    ours, theirs = pieces_of(mine), pieces_of(other)
+    if len(ours) != len(theirs):
+        raise WeftError(
+            f"{called} has another target vocabulary: {len(theirs)} pieces, where the model has {len(ours)}"
+        )
+    for number, (one, another) in enumerate(zip(ours, theirs, strict=True)):
+        if one != another:
+            raise WeftError(
+                f"{called} has another target vocabulary: piece {number} is {another!r}, where the model has {one!r}"
+            )
+
+
+def pieces_of(vocabulary: Vocabulary) -> list[str]:
+    return vocabulary.pieces(range(vocabulary.size))
 
 
 def changed(settings: Search, options: dict[str, Any]) -> Search:
@@ -165,15 +257,16 @@ def changed(settings: Search, options: dict[str, Any]) -> Search:
         return Search.model_validate({**settings.model_dump(), **options})
     except ValidationError as error:
         item = error.errors()[0]
+        if item["type"] == "value_error":
+            raise WeftError(str(item["ctx"]["error"])) from None
         raise WeftError(f"search.{item['loc'][0]} is {item['input']!r}: {item['msg']}") from None
 
 
-def by_length(encoded: list[list[int]], tokens: int, beam: int) -> Iterator[list[int]]:
-    """Numbers of the lines that are not empty, in batches of like length, longest first."""
-    order = sorted((n for n, ids in enumerate(encoded) if ids), key=lambda n: (-len(encoded[n]), n))
+def by_length(sizes: list[int], tokens: int, width: int) -> Iterator[list[int]]:
+    """Places of the lines whose size is not zero, in batches of like size, largest first."""
+    order = sorted((place for place, size in enumerate(sizes) if size), key=lambda place: (-sizes[place], place))
     start = 0
     while start < len(order):
-        width = len(encoded[order[start]]) + 1
-        count = max(1, tokens // (width * beam))
+        count = max(1, tokens // (sizes[order[start]] * width))
         yield order[start : start + count]
         start += count

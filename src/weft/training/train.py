@@ -14,6 +14,7 @@ import torch
 import weft.recipe
 from weft.data.cache import spool
 from weft.data.corpus import prepare
+from weft.data.direction import turned
 from weft.errors import WeftError
 from weft.files import write_text
 from weft.models import directory
@@ -28,6 +29,7 @@ from weft.training.precision import bound_caches
 from weft.training.preset import suggest
 from weft.training.progress import listeners
 from weft.training.run import check_data, check_place, check_same, is_run, locked, writing
+from weft.training.start import Start, resolved
 from weft.training.trainer import Trainer
 
 
@@ -52,13 +54,16 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
     if settings.threads:
         torch.set_num_threads(settings.threads)
     place = device(settings.device)
+    start = Start(recipe, folder)
     with writing(folder), locked(folder):
-        data = prepare(recipe, report=say)
+        data = prepare(recipe, start.vocabularies, report=say)
         check_data(folder, data)
         for line in data.counts.report():
             say(line)
         torch.manual_seed(settings.seed)
-        network = Seq2Seq(recipe.model, data.source.size, data.target.size).to(place)
+        network = Seq2Seq(recipe.model, data.source.size, data.target.size)
+        start.put(network, data)
+        network.to(place)
         model = Model(recipe, network, data.source, data.target)
         write_text(folder / directory.RECIPE, weft.recipe.dump(recipe))
         directory.save_vocabularies(folder, data.source, data.target, recipe)
@@ -66,6 +71,7 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
         heard = listeners(folder, settings.steps)
         try:
             trainer = Trainer(recipe, model, data, folder, heard)
+            start.begin(trainer)
             with signals(trainer):
                 ending = trainer.run()
         finally:
@@ -97,6 +103,7 @@ def chosen(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> t
         recipe = suggest(what, overrides, say)
     folder = Path(recipe.out) / recipe.name
     check_place(folder)
+    recipe = resolved(turned(recipe), folder)
     if states(folder):
         check_same(weft.recipe.load(folder / directory.RECIPE), recipe, folder)
     return recipe, folder

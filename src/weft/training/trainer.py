@@ -11,16 +11,17 @@ from typing import Any
 
 import torch
 
-from weft.data.batch import Batch, Order
+from weft.data.batch import Batch
 from weft.data.corpus import Prepared
+from weft.data.examples import Examples
 from weft.errors import WeftError, counted
 from weft.files import write_text
 from weft.models.directory import WEIGHTS, parameters, put_weights, save_tensors, save_weights
 from weft.recipe import Recipe
-from weft.tasks.evaluate import read_batch
 from weft.tasks.text import Model
 from weft.training import checkpoint
 from weft.training.checkpoint import Ending, Progress
+from weft.training.feeding import feeding
 from weft.training.precision import precision
 from weft.training.progress import Listener
 from weft.training.schedule import LearningRate
@@ -44,9 +45,8 @@ class Trainer:
         self.data = data
         self.folder = folder
         self.listeners = listeners
-        self.order = Order(
-            data.train.source_lengths, data.train.target_lengths, self.settings.batch_tokens, self.settings.seed
-        )
+        self.examples = Examples(recipe, data)
+        self.order = self.examples.order
         self.validation = Validation(recipe, model, data.dev)
         self.learning_rate = LearningRate(self.settings)
         self.optimizer = make_optimizer(recipe, self.network)
@@ -128,7 +128,7 @@ class Trainer:
             progress.position = 0
 
     def read(self, rows: Any) -> Batch:
-        return read_batch(self.data.train, rows, self.model)
+        return self.examples.batch(rows, self.progress.epoch)
 
     def reason_to_end(self, elapsed: float) -> str:
         validation, progress = self.recipe.validation, self.progress
@@ -177,10 +177,11 @@ class Trainer:
 
     def accumulated(self, batch: Batch, tokens: int) -> float:
         self.optimizer.zero_grad(set_to_none=True)
+        feed = feeding(self.settings.feeding, self.progress.step + 1)
         total = 0.0
         for part in batch.parts(self.progress.micro_batches):
             with precision(self.settings.precision, self.model.device):
-                loss, _ = self.network.loss(part.to(self.model.device), self.settings.label_smoothing)
+                loss, _ = self.network.loss(part.to(self.model.device), self.settings.label_smoothing, feed)
                 (loss / tokens).backward()
             total += float(loss.detach())
         return total / tokens
@@ -304,9 +305,12 @@ class Report:
 
 def make_optimizer(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Optimizer:
     settings = recipe.training.optimizer
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if settings.kind == "sgd":
+        return torch.optim.SGD(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
     return kind(
-        network.parameters(),
+        trained,
         lr=settings.learning_rate,
         betas=settings.betas,
         eps=settings.epsilon,

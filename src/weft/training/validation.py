@@ -39,12 +39,15 @@ class Validation:
 
     def chosen_items(self) -> list[Item]:
         count, several = self.settings.items, self.settings.several_references
-        rows = range(len(self.dev)) if several else spread(len(self.dev), count)
+        total = self.dev.forward
+        rows = range(total) if several else spread(total, count)
         found = items(((self.dev.source_text(row), self.dev.target_text(row)) for row in rows), several)
         return [found[place] for place in spread(len(found), count)]
 
     def run(self) -> Result:
         loss = mean_loss(self.model, self.dev, self.loss_rows, self.tokens)
+        if not self.metrics:
+            return Result(loss, {}, [])
         found = evaluate(self.model, self.items, self.metrics, beam=self.settings.beam)
         samples = [
             {"source": item.source, "target": item.references[0], "output": prediction.text}
@@ -56,7 +59,8 @@ class Validation:
         """The longest pair and two searches, so that what would break a validation does so before the first step."""
         lengths = self.dev.source_lengths[self.loss_rows] + self.dev.target_lengths[self.loss_rows]
         mean_loss(self.model, self.dev, self.loss_rows[np.argsort(-lengths, kind="stable")[:2]], self.tokens)
-        evaluate(self.model, self.items[:2], self.metrics, beam=1, max_ratio=1.0, max_extra=1)
+        if self.metrics:
+            evaluate(self.model, self.items[:2], self.metrics, beam=1, max_ratio=1.0, max_extra=1)
 
     def deciding(self, result: Result) -> float:
         """The score that checkpoints are compared by; one that is no number is worse than any."""

@@ -1,0 +1,94 @@
+"""What a model is trained on: pairs of the corpus in batches, each time with new noise and in new pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from weft.data.batch import Batch, Order, Rows, pad
+from weft.data.chance import Chance
+from weft.data.corpus import Corpus, Prepared
+from weft.data.direction import turned
+from weft.data.noise import SOURCE_PIECES, TARGET_PIECES, drop_fed, mistyped, noisy
+from weft.data.store import Ids
+from weft.data.vocabulary import Vocabulary
+from weft.recipe import Recipe
+
+
+class Examples:
+    """The training pairs in batches. What an example is like depends on the seed, the epoch and its number alone."""
+
+    def __init__(self, recipe: Recipe, data: Prepared) -> None:
+        self.corpus = data.train
+        self.source, self.target = data.source, data.target
+        self.settings = recipe.data.noise
+        self.max_length = recipe.data.max_length
+        self.seed = recipe.training.seed
+        sides = turned(recipe).vocabulary
+        self.sampling = sides.source.sampling, sides.target.sampling
+        self.rewritten = bool(self.settings.characters or self.sampling[0])
+        self.moved = bool(self.settings.drop or self.settings.swap or self.settings.mask)
+        self.letters = data.source.letters if self.settings.characters else ""
+        self.order = Order(
+            self.corpus.source_lengths, self.corpus.target_lengths, recipe.training.batch_tokens, self.seed, data.mix
+        )
+
+    def batch(self, draw: Rows, epoch: int) -> Batch:
+        """The examples that `order` drew for one batch of an epoch."""
+        rows = draw % len(self.corpus)
+        chance = Chance(self.seed, epoch, draw)
+        places = rows.tolist()
+        batch = batch_of(self.sources(places, chance), self.targets(places, chance), rows)
+        if self.settings.target_drop:
+            drop_fed(batch.fed, self.settings.target_drop, chance, self.target.unk)
+        return batch
+
+    def sources(self, rows: list[int], chance: Chance) -> list[Ids]:
+        if not (self.rewritten or self.moved):
+            return [self.corpus.source(row) for row in rows]
+        found = [self.corpus.unmarked_source(row) for row in rows]
+        if self.rewritten:
+            lines = [self.corpus.source_text(row) for row in rows]
+            if self.settings.characters:
+                lines = mistyped(lines, self.settings.characters, chance, self.letters)
+            found = self.pieces(self.source, lines, self.sampling[0], chance.seeds(SOURCE_PIECES), found)
+        if self.moved:
+            found = noisy(found, self.settings, chance, self.source.unk)
+        return [self.corpus.marked(row, ids) for row, ids in zip(rows, found, strict=True)]
+
+    def targets(self, rows: list[int], chance: Chance) -> list[Ids]:
+        found = [self.corpus.target(row) for row in rows]
+        if not self.sampling[1]:
+            return found
+        lines = [self.corpus.target_text(row) for row in rows]
+        return self.pieces(self.target, lines, self.sampling[1], chance.seeds(TARGET_PIECES), found)
+
+    def pieces(
+        self, vocabulary: Vocabulary, lines: list[str], sampling: float, seeds: list[int], otherwise: list[Ids]
+    ) -> list[Ids]:
+        """Ids of lines, drawn anew where they are sampled; `otherwise` where that gives none or too many."""
+        if sampling:
+            drawn = [vocabulary.sample(line, sampling, seed) for line, seed in zip(lines, seeds, strict=True)]
+        else:
+            drawn = vocabulary.encode_lines(lines)
+        return [
+            np.array(ids, np.int32) if 0 < len(ids) <= self.max_length else there
+            for ids, there in zip(drawn, otherwise, strict=True)
+        ]
+
+
+def read_batch(corpus: Corpus, rows: Rows) -> Batch:
+    """The pairs of these rows as they are."""
+    places = rows.tolist()
+    return batch_of([corpus.source(row) for row in places], [corpus.target(row) for row in places], rows)
+
+
+def batch_of(sources: Sequence[Ids], targets: Sequence[Ids], rows: Rows) -> Batch:
+    """Pairs as a model takes them."""
+    return Batch(
+        source=pad(sources, last=Vocabulary.eos),
+        fed=pad(targets, first=Vocabulary.bos),
+        gold=pad(targets, last=Vocabulary.eos),
+        rows=rows,
+    )

@@ -1,0 +1,104 @@
+"""From settings, and what is asked of single lines, to a chooser, rules and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from weft.data.direction import TOKENS
+from weft.data.vocabulary import Vocabulary
+from weft.errors import WeftError
+from weft.recipe import Search
+from weft.search.choosers import Beam, Chooser, Greedy
+from weft.search.constraints import Constrained
+from weft.search.diverse import Diverse
+from weft.search.hypothesis import Limits
+from weft.search.rules import MinLength, Never, NoRepeat, Prefixed, Repetition, Rule, Without
+from weft.search.sampling import Draw, Gumbel, Sample
+from weft.tasks.line import Encoded
+
+
+class Strategy:
+    """How a batch of lines is searched."""
+
+    def __init__(self, settings: Search, n_best: int, target: Vocabulary) -> None:
+        """WeftError where the settings contradict each other."""
+        if n_best < 1:
+            raise WeftError(f"n_best is {n_best}; expected 1 or more")
+        if settings.minimum_bayes_risk and settings.kind in ("diverse", "gumbel"):
+            raise WeftError(f"search.minimum_bayes_risk draws samples by itself; search.kind is '{settings.kind}'")
+        self.settings = settings
+        self.samples = settings.minimum_bayes_risk or (n_best if settings.kind == "sample" else 0)
+        self.n_best = settings.minimum_bayes_risk or n_best
+        self.target = target
+
+    @property
+    def width(self) -> int:
+        """Hypotheses of a line at a time."""
+        if self.samples:
+            return self.samples
+        wide = max(self.settings.beam, self.n_best)
+        return wide + -wide % self.settings.groups if self.settings.kind == "diverse" else wide
+
+    def limits(self, lines: Sequence[Encoded], attention: bool) -> Limits:
+        """A cap by the source's length leaves room for what the output has to hold."""
+        settings = self.settings
+        return Limits(
+            begin=self.target.bos,
+            end=self.target.eos,
+            max_lengths=[
+                max(
+                    int(settings.max_ratio * line.length) + settings.max_extra,
+                    len(line.prefix) + sum(len(phrase.inside) for phrase in line.must),
+                )
+                for line in lines
+            ],
+            length_penalty=settings.length_penalty,
+            coverage_penalty=settings.coverage_penalty,
+            n_best=self.n_best,
+            attention=attention,
+        )
+
+    def chooser(self, lines: Sequence[Encoded], limits: Limits, device: torch.device) -> Chooser:
+        settings, numbers, longest = self.settings, [line.number for line in lines], max(limits.max_lengths)
+        if any(line.must for line in lines):
+            return self.constrained(lines, limits, device)
+        if self.samples:
+            draw = Draw(settings.temperature, settings.top_k, settings.top_p, settings.min_p)
+            return Sample(draw, self.samples, settings.seed, numbers, longest, device)
+        if settings.kind == "gumbel":
+            return Gumbel(settings.temperature, self.width, settings.seed, numbers)
+        if settings.kind == "diverse":
+            return Diverse(self.width // settings.groups, settings.groups, settings.diversity)
+        return Greedy() if self.width == 1 else Beam(self.width)
+
+    def constrained(self, lines: Sequence[Encoded], limits: Limits, device: torch.device) -> Chooser:
+        kind = "sample" if self.samples else self.settings.kind
+        if kind != "beam":
+            raise WeftError(f"must needs search.kind beam, which looks for what is asked for; here it is {kind}")
+        phrases = [line.must for line in lines]
+        return Constrained(self.width, phrases, limits.begin, limits.end, limits.max_lengths, device)
+
+    def rules(self, lines: Sequence[Encoded], device: torch.device) -> list[Rule]:
+        settings, target = self.settings, self.target
+        rules: list[Rule] = []
+        if settings.repetition_penalty != 1:
+            rules.append(Repetition(settings.repetition_penalty))
+        rules.append(Never([target.pad, target.unk, target.bos, *target.line_breaks, *controls(target)]))
+        if settings.min_length:
+            rules.append(MinLength(settings.min_length, target.eos))
+        if settings.no_repeat_ngram:
+            rules.append(NoRepeat(settings.no_repeat_ngram))
+        if any(line.never for line in lines):
+            forms = [[form for phrase in line.never for form in phrase] for line in lines]
+            rules.append(Without(forms, target.bos, device))
+        if any(line.prefix for line in lines):
+            return [Prefixed([line.prefix for line in lines], rules, device)]
+        return rules
+
+
+def controls(target: Vocabulary) -> list[int]:
+    """Ids that a source may begin with, but no output holds."""
+    found = (target.control(piece) for piece in TOKENS.values())
+    return [i for i in found if i is not None]

@@ -1,0 +1,205 @@
+"""What a run starts from in the place of random weights: a model, its encoder, its decoder, word vectors.
+
+A decoder, and an encoder too, may come from a language model (Ramachandran et al. 2017, section 2; Conneau and Lample
+2019). All of it is put before the first step, and only where the run has no state to go on from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import weft.recipe
+from weft.data.cache import concerning, fingerprint
+from weft.data.corpus import Prepared
+from weft.data.counterparts import texts, words
+from weft.data.direction import turned
+from weft.data.vectors import read_vectors, width_of
+from weft.data.vocabulary import Vocabulary
+from weft.errors import WeftError, counted
+from weft.models import directory
+from weft.models.directory import Loaded
+from weft.models.seq2seq import Seq2Seq
+from weft.recipe import Recipe, Vectors
+from weft.training.checkpoint import OPTIMIZER, put_optimizer, read_progress, states
+from weft.training.run import flat
+from weft.training.trainer import Trainer
+from weft.training.transfer import Transfer, check_meaning, short
+from weft.training.validation import spread
+
+FREE = {"dropout", "attention_dropout", "layer_drop", "variational", "tokens"}  # of a model that stays the same one
+SAMPLE = 10_000  # pairs whose tokens are counted
+
+
+def resolved(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with embeddings as wide as the word vectors that go into them; a run that has begun keeps its own."""
+    model = recipe.model
+    before = weft.recipe.load(folder / directory.RECIPE).model.embedding if states(folder) else None
+    widths, files = {}, []
+    for side, vectors in vectors_of(recipe):
+        key = f"{side}_width"
+        asked = getattr(model.embedding, key)
+        if before is None:
+            with concerning(f"start.{side}_vectors"):
+                width = checked_width(side, vectors, recipe)
+            files.append(f"{vectors.file} is of width {width}")
+            widths[key] = asked or (None if width == model.width else width)
+        else:
+            widths[key] = asked or getattr(before, key)
+    if widths == {key: getattr(model.embedding, key) for key in widths}:
+        return recipe
+    settings = recipe.model_dump(mode="json")
+    settings["model"]["embedding"] |= widths
+    return weft.recipe.checked(settings, f"start: {', '.join(files)}, and model.width is {model.width}")
+
+
+def checked_width(side: str, vectors: Vectors, recipe: Recipe) -> int:
+    """Of the vectors in the file; WeftError where the model has no place for them."""
+    if side == "source" and recipe.model.encoder.kind == "none":
+        raise WeftError("model.encoder.kind is none, so there is no source")
+    width = width_of(vectors.file)
+    asked = getattr(recipe.model.embedding, f"{side}_width")
+    if asked not in (None, width):
+        raise WeftError(f"{vectors.file} is of width {width}, but model.embedding.{side}_width is {asked}")
+    return width
+
+
+def vectors_of(recipe: Recipe) -> Iterator[tuple[str, Vectors]]:
+    """Word vectors by the side that the model has them on."""
+    start = turned(recipe).start
+    for side, given in (("source", start.source_vectors), ("target", start.target_vectors)):
+        if given is not None:
+            yield side, given
+
+
+class Start:
+    """Found and checked before anything is written; put into a new network, unless the run goes on from a state."""
+
+    def __init__(self, recipe: Recipe, folder: Path) -> None:
+        self.recipe = recipe
+        self.notes: list[dict[str, Any]] = []  # for the log; each has a message
+        self.goes_on = bool(states(folder))
+        self.vocabularies: tuple[Vocabulary, Vocabulary] | None = None  # to encode the data with; None: learn them
+        self.loaded: dict[str, Loaded] = {}
+        self.moments: dict[str, Tensor] = {}
+        if self.goes_on:
+            self.vocabularies = own_vocabularies(recipe, folder)
+            return
+        runs = {"model": recipe.start.model, "encoder": recipe.start.encoder, "decoder": recipe.start.decoder}
+        if recipe.start.model and (others := [key for key, value in recipe.start if value and key != "model"]):
+            raise WeftError(f"start.model takes all weights over, so start.{others[0]} has no place beside it")
+        for part, run in runs.items():
+            if run is not None:
+                with concerning(f"start.{part}"), torch.random.fork_rng(devices=[]):
+                    self.loaded[part] = directory.load(Path(run), torch.device("cpu"))
+                    self.check(part, run)
+
+    def check(self, part: str, run: str) -> None:
+        old = self.loaded[part]
+        if part != "model":
+            check_meaning(part, run, old, self.recipe)
+            return
+        check_same_model(run, old.recipe, self.recipe)
+        if same_pieces_asked(old.recipe, self.recipe):
+            self.vocabularies = old.source, old.target
+        kinds = [recipe.training.optimizer.kind for recipe in (old.recipe, self.recipe)]
+        if states(Path(run)) and "sgd" not in kinds:
+            self.moments = directory.read_tensors(states(Path(run))[-1] / OPTIMIZER)
+
+    def put(self, network: Seq2Seq, data: Prepared) -> None:
+        """Put all of it into a network on the CPU; what is to stay as it is gets no gradient, now and after."""
+        for part, old in self.loaded.items():
+            transfer = Transfer(old, network, data.source, data.target)
+            taken = transfer.put(part)
+            self.note(f"{part} from {getattr(self.recipe.start, part)}: {taken}", **vars(taken))
+            self.moments = transfer.moments(self.moments)
+        self.loaded = {}
+        for side, vectors in vectors_of(self.recipe):
+            if not self.goes_on:
+                with concerning(f"start.{side}_vectors"):
+                    self.put_vectors(side, vectors, network, data)
+            if vectors.freeze:
+                embedding(side, network).requires_grad_(False)
+
+    @torch.no_grad()
+    def put_vectors(self, side: str, vectors: Vectors, network: Seq2Seq, data: Prepared) -> None:
+        """Rows of the pieces that are words, all multiplied by one number, so that they are as long as fresh rows."""
+        vocabulary: Vocabulary = getattr(data, side)
+        numbers = words(vocabulary)
+        found = {word: vector for word, vector in read_vectors(vectors.file, numbers).items() if vector.any()}
+        pieces = counted(len(texts(vocabulary)), f"{side} piece")
+        if not found:
+            raise WeftError(f"{vectors.file} has a vector for none of {pieces}")
+        matrix = embedding(side, network)
+        rows = torch.tensor([number for word in found for number in numbers[word]])
+        values = torch.from_numpy(np.stack([found[word] for word in found for _ in numbers[word]]))
+        matrix[rows] = values * (matrix.norm(dim=1).mean() / values.norm(dim=1).mean())
+        share = tokens_covered(getattr(data.train, side), len(data.train), vocabulary.size, rows.numpy())
+        stays = "; the whole matrix stays as it is" if vectors.freeze else ""
+        self.note(
+            f"{side} vectors from {vectors.file}: {len(rows):,} of {pieces}, {100 * share:.1f}% of the tokens{stays}"
+        )
+
+    def begin(self, trainer: Trainer) -> None:
+        """Put the moments that the model's last state has into the optimiser, and tell what the run starts from."""
+        if self.moments:
+            try:
+                put_optimizer(trainer.network, trainer.optimizer, self.moments)
+            except ValueError as error:
+                raise WeftError(f"start.model: {self.recipe.start.model}: its state is damaged: {error}") from None
+            self.note("the moments of its optimiser go on from its last state")
+            self.moments = {}
+        for note in self.notes:
+            trainer.tell("note", **note)
+
+    def note(self, message: str, **details: Any) -> None:
+        self.notes.append({"message": message, **details})
+
+
+def own_vocabularies(recipe: Recipe, folder: Path) -> tuple[Vocabulary, Vocabulary] | None:
+    """Those of a run that goes on, where it took them from the model it started from; None where they were learnt."""
+    if recipe.start.model is None:
+        return None
+    own = directory.load_vocabularies(folder, recipe)
+    began = read_progress(states(folder)[-1]).data
+    return own if fingerprint(turned(recipe), own) == began else None
+
+
+def same_pieces_asked(before: Recipe, now: Recipe) -> bool:
+    """Whether all that makes vocabularies what they are, but for the data, is the same."""
+    then, wanted = (
+        turned(recipe).vocabulary.model_dump(exclude={"source": {"sampling"}, "target": {"sampling"}})
+        for recipe in (before, now)
+    )
+    return then == wanted and (now.data.direction != "both" or before.data.direction == "both")
+
+
+def check_same_model(run: str, before: Recipe, now: Recipe) -> None:
+    theirs, ours = flat(before.model.model_dump(), "model."), flat(now.model.model_dump(), "model.")
+    other = [
+        f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
+        for key in dict.fromkeys([*ours, *theirs])
+        if theirs.get(key) != ours.get(key) and key.rpartition(".")[2] not in FREE
+    ]
+    if other:
+        raise WeftError(f"{run} is another model: {short(other, '; ')}")
+
+
+def embedding(side: str, network: Seq2Seq) -> Tensor:
+    """(V,E), the matrix that tokens of this side are embedded with."""
+    end = network.target_input if side == "target" else network.source_input
+    assert end is not None
+    return end.embedding.weight
+
+
+def tokens_covered(
+    ids: Callable[[int], Any], pairs: int, size: int, pieces: np.ndarray[Any, np.dtype[np.int64]]
+) -> float:
+    """The share of tokens that are among these pieces, in pairs spread evenly over the training data."""
+    counts = np.bincount(np.concatenate([ids(pair) for pair in spread(pairs, SAMPLE).tolist()]), minlength=size)
+    return float(counts[pieces].sum() / max(1, counts.sum()))
