@@ -15,6 +15,7 @@ from weft import recipe
 from weft.errors import WeftError
 
 ROOT = Path(__file__).parent.parent
+RUNGS = ROOT / "recipes/ladder/rungs.yaml"
 
 
 def load(tmp_path: Path, text: str, *overrides: str) -> recipe.Recipe:
@@ -99,7 +100,13 @@ def test_the_schema_is_one_that_editors_take() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted([*ROOT.glob("recipes/*.yaml"), *ROOT.glob("demo/*.yaml")]), ids=lambda p: p.name
+    "path", sorted({*ROOT.glob("recipes/**/*.yaml"), *ROOT.glob("demo/*.yaml")} - {RUNGS}), ids=lambda p: p.name
 )
 def test_every_recipe_in_the_repository_is_valid(path: Path) -> None:
     assert recipe.load(path).data.train
+
+
+@pytest.mark.parametrize("base", ["multi30k.yaml", "scan.yaml"])
+@pytest.mark.parametrize("rung", yaml.safe_load(RUNGS.read_text()), ids=lambda rung: rung["name"])
+def test_every_rung_can_be_climbed(base: str, rung: dict[str, Any]) -> None:
+    recipe.load(RUNGS.parent / base, rung["settings"])

@@ -4,8 +4,12 @@ import json
 import math
 
 import pytest
+import torch
 
 import weft
+import weft.recipe
+from weft.models import directory
+from weft.models.seq2seq import Seq2Seq
 from weft.recipe import Search
 
 
@@ -92,6 +96,36 @@ def test_given_pairs_are_scored(run_weft, model, pairs_file, tmp_path):
     tokens = sum(len(one.token_scores) for one in scored)
     mean = math.exp(-sum(one.log_probability for one in scored) / tokens)
     assert err == f"weft: 6 pairs, {tokens} tokens with their ends: perplexity {mean:.4f}\n"
+
+
+@pytest.fixture(scope="module")
+def language_model(model, tmp_path_factory):
+    """The folder of a language model in the target pieces of the model."""
+    folder = tmp_path_factory.mktemp("language")
+    target = weft.load(model).target
+    parts = {"encoder": {"kind": "none"}, "context": {"given": "none"}, "decoder": {"kind": "rnn", "attention": None}}
+    shared = {"shared": True, "source": {"kind": "word"}}
+    recipe = weft.recipe.checked({"data": {"train": "x"}, "model": {"width": 8, **parts}, "vocabulary": shared}, "test")
+    torch.manual_seed(1)
+    directory.save_weights(Seq2Seq(recipe.model, target.size, target.size), folder / directory.WEIGHTS)
+    directory.save_vocabularies(folder, target, target, recipe)
+    (folder / directory.RECIPE).write_text(weft.recipe.dump(recipe))
+    return folder
+
+
+def test_a_language_model_stands_beside_a_model_and_alone(run_weft, model, language_model, files):
+    fusion = {"language_model": str(language_model), "language_model_weight": 2.5}
+    found = [weft.load(model).predict(["cat", "phone", "tomato"], **options) for options in ({}, fusion)]
+    options = ("--language-model", language_model, "--language-model-weight", 2.5)
+    assert run_weft("predict", model, "lines.txt", *options)[1].splitlines() == [str(p) for p in found[1]]
+    assert [p.score for p in found[0]] != [p.score for p in found[1]]
+    (files / "begun.txt").write_text("K AE\n\n")
+    code, out, _ = run_weft("predict", language_model, "begun.txt", "--kind", "sample")
+    assert code == 0 and out.splitlines()[0].startswith("K AE")
+    code, out, _ = run_weft("evaluate", language_model, "--target", "begun.txt", "--score")
+    assert code == 0 and [line.split("\t")[3:] for line in out.splitlines()] == [["", "K AE"], ["", ""]]
+    code, out, err = run_weft("evaluate", language_model, "--target", "begun.txt")
+    assert (code, out) == (2, "") and "is a language model, which has nothing to answer" in err
 
 
 @pytest.mark.parametrize(

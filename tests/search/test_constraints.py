@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft.data.batch import Padded
-from weft.search.choosers import Beam
+from weft.search.choosers import Beam, Live
 from weft.search.constraints import Constrained
 from weft.search.hypothesis import Limits
 from weft.search.phrases import Phrase
@@ -95,6 +95,20 @@ def test_any_beam_holds_what_it_must(asked: tuple[list[list[int]], ...], width: 
     for outputs, one in zip(found, asked, strict=True):
         assert outputs
         assert all(holds(h.tokens, phrase) for h in outputs for phrase in one)
+
+
+@settings(max_examples=30, deadline=None)
+@given(asked=phrases, width=st.integers(1, 5), live=st.integers(1, 5), vocabulary=st.integers(9, 12))
+def test_no_extension_is_a_candidate_twice(asked: list[list[int]], width: int, live: int, vocabulary: int) -> None:
+    chooser = Constrained(width, [plain(*asked)], BEGIN, END, [9], CPU)
+    lanes = torch.zeros(1, dtype=torch.long)
+    totals = torch.where(torch.arange(width) < live, torch.randn(width), -torch.inf)[None]
+    found = chooser.choose(
+        torch.randn(1, width, vocabulary).log_softmax(-1), Live(totals, chooser.start(lanes), lanes), 0
+    )
+    alive = found.totals.isfinite()
+    chosen = list(zip(found.parents[alive].tolist(), found.tokens[alive].tolist(), strict=True))
+    assert len(set(chosen)) == len(chosen) >= width
 
 
 @settings(max_examples=20, deadline=None)

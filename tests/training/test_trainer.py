@@ -223,3 +223,10 @@ def test_validation_makes_no_gradient(autocast: bool) -> None:
     assert not quiet_loss.requires_grad and loss.requires_grad and int(count) == 4
     assert loss.dtype == torch.float32
     torch.testing.assert_close(quiet_loss, loss.detach())
+
+
+def test_validation_searches_plainly_whatever_the_recipes_search_is(recipe_file: Write) -> None:
+    recipe = recipe_file("rnn")
+    search = "search={kind: diverse, beam: 4, groups: 2, minimum_bayes_risk: 0}"
+    weft.train(recipe, search, say=quiet)
+    assert records(recipe.parent / "runs/run", "validation")

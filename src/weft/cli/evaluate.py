@@ -66,6 +66,11 @@ def run(options: argparse.Namespace) -> int:
         return run_score(options)
     model = loaded(options)
     recipe = model.recipe
+    if not model.has_source:
+        raise WeftError(
+            f"{options.model} is a language model, which has nothing to answer; how probable it finds text: "
+            f"weft evaluate {options.model} --target text.txt --score"
+        )
     asked = [name.strip() for name in (options.metrics or "").split(",") if name.strip()]
     metrics = asked or default_metrics(recipe)
     check_names(metrics, recipe.target_language)

@@ -60,15 +60,14 @@ class Constrained(Chooser):
         last = self.max_lengths[lanes].eq(time + 1)[:, None, None]
         totals = totals.masked_fill(last & (left > 0), -torch.inf)
 
-        places = self.shared_out(totals.flatten(1), left.flatten(1), lanes)
+        chosen, places = self.shared_out(totals.flatten(1), left.flatten(1), lanes)
         parents = places // totals.size(2)
         rows = torch.arange(len(lanes), device=lanes.device)[:, None]
-        chosen = after[rows, parents, :, columns.flatten(1).gather(1, places)]
-        totals, words = (x.flatten(1).gather(1, places) for x in (totals, words))
-        return Candidates(totals, parents, words, (chosen,))
+        states = after[rows, parents, :, columns.flatten(1).gather(1, places)]
+        return Candidates(chosen, parents, words.flatten(1).gather(1, places), (states,))
 
-    def shared_out(self, totals: Tensor, left: Tensor, lanes: Tensor) -> Tensor:
-        """totals, left (L,C) -> places (L,2W): W from all banks, and then others that have nothing left to say.
+    def shared_out(self, totals: Tensor, left: Tensor, lanes: Tensor) -> tuple[Tensor, Tensor]:
+        """totals, left (L,C) -> totals and places (L,2W): W from all banks, then others with nothing left to say.
 
         Each bank has an equal part of the W; what one cannot fill goes to those with less left to say (section 3).
         The end belongs to the bank with nothing left; the others of that bank are there to go on in its place.
@@ -77,7 +76,8 @@ class Constrained(Chooser):
             totals.masked_fill(left != bank, -torch.inf).topk(min(2 * self.width, totals.size(1)), -1)
             for bank in range(self.banks)
         ]
-        found = torch.stack([bank.values.isfinite() for bank in banks], 1)  # (L,banks,2W)
+        best = torch.stack([bank.values for bank in banks], 1)  # (L,banks,2W), -inf where there is nothing
+        found = best.isfinite()
         counts = found.sum(2).clamp(max=self.width)
         sizes = counts.minimum(self.width // (self.automata.needed[lanes, None] + 1))
         free = self.width - sizes.sum(1)
@@ -87,6 +87,7 @@ class Constrained(Chooser):
             free -= more
         later = torch.full_like(found, 2, dtype=torch.long)
         later[:, 0] = 1
+        later[~found] = 3
         later[torch.arange(found.size(2), device=lanes.device) < sizes[..., None]] = 0
         order = later.flatten(1).argsort(dim=1, stable=True)[:, : 2 * self.width]
-        return torch.cat([bank.indices for bank in banks], 1).gather(1, order)
+        return best.flatten(1).gather(1, order), torch.cat([bank.indices for bank in banks], 1).gather(1, order)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from weft.tasks.evaluate import Item, evaluate, items, mean_loss, validated_metr
 from weft.tasks.text import Model
 
 SAMPLES = 3
+SEARCHED: dict[str, Any] = {"kind": "beam", "minimum_bayes_risk": 0, "language_model": None}  # never drawn, never slow
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Validation:
         loss = mean_loss(self.model, self.dev, self.loss_rows, self.tokens)
         if not self.metrics:
             return Result(loss, {}, [])
-        found = evaluate(self.model, self.items, self.metrics, beam=self.settings.beam)
+        found = evaluate(self.model, self.items, self.metrics, **SEARCHED, beam=self.settings.beam)
         samples = [
             {"source": item.source, "target": item.references[0], "output": prediction.text}
             for item, prediction in list(zip(found.items, found.predictions, strict=True))[:SAMPLES]
@@ -60,7 +62,7 @@ class Validation:
         lengths = self.dev.source_lengths[self.loss_rows] + self.dev.target_lengths[self.loss_rows]
         mean_loss(self.model, self.dev, self.loss_rows[np.argsort(-lengths, kind="stable")[:2]], self.tokens)
         if self.metrics:
-            evaluate(self.model, self.items[:2], self.metrics, beam=1, max_ratio=1.0, max_extra=1)
+            evaluate(self.model, self.items[:2], self.metrics, **SEARCHED, beam=1, max_ratio=1.0, max_extra=1)
 
     def deciding(self, result: Result) -> float:
         """The score that checkpoints are compared by; one that is no number is worse than any."""
