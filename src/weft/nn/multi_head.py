@@ -58,8 +58,7 @@ class Heads(nn.Module):
 
         Causal: the queries are the last of the positions that the keys stand for, and see none after their own.
         """
-        slow_on_cpu = self.grouped or (self.training and self.dropout.p > 0.0)
-        if self.sums_weights and not want_weights and (q.is_cuda or not slow_on_cpu):
+        if self.sums_weights and not want_weights and (q.is_cuda or self.fused_is_fast_on_cpu()):
             return self.fused(q, keys, mask, causal), None
         energy = self.scores(q / math.sqrt(self.width), keys)
         if mask is not None:
@@ -70,6 +69,11 @@ class Heads(nn.Module):
             energy = energy.masked_fill(later, -torch.inf)
         weights = torch.softmax(energy, -1)
         return self.join(self.sums(self.dropout(weights), keys)), weights
+
+    def fused_is_fast_on_cpu(self) -> bool:
+        """Not with groups or dropout, nor where it would send its many small products through bf16 units."""
+        dropped = self.training and self.dropout.p > 0.0
+        return not (self.grouped or dropped) and torch.get_float32_matmul_precision() == "highest"
 
     def fused(self, q: Tensor, keys: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         """(B,Q,D), by a kernel that never writes the weights; causal queries are as many as the keys."""

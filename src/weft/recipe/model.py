@@ -150,12 +150,9 @@ class RecurrentDecoder(Section):
         return self
 
 
-class ConvolutionalEncoder(Section):
-    """Layers of gated convolutions (Gehring et al. 2017)."""
-
-    kind: Literal["conv"] = "conv"
+class ConvolutionalStack(Section):
     layers: int = Field(4, ge=1)
-    width: int = Field(256, ge=1, description="of the convolutions; the memory is as wide as the embeddings")
+    width: int = Field(256, ge=1, description="of the convolutions; what goes in and out is as wide as the embeddings")
     kernel: int = Field(3, ge=1)
     position: Literal["none", "sinusoidal", "learned"] = "learned"
     positions: int = Field(
@@ -164,6 +161,12 @@ class ConvolutionalEncoder(Section):
         description="learned: the longest sentence it has positions for, in tokens with the one that ends it",
     )
     dropout: Part = 0.2
+
+
+class ConvolutionalEncoder(ConvolutionalStack):
+    """Layers of gated convolutions (Gehring et al. 2017)."""
+
+    kind: Literal["conv"] = "conv"
 
     @model_validator(mode="after")
     def kernels_have_a_middle(self) -> ConvolutionalEncoder:
@@ -172,23 +175,13 @@ class ConvolutionalEncoder(Section):
         return self
 
 
-class ConvolutionalDecoder(Section):
+class ConvolutionalDecoder(ConvolutionalStack):
     """Layers of gated convolutions over what was said, each with its attention (Gehring et al. 2017)."""
 
     kind: Literal["conv"] = "conv"
-    layers: int = Field(4, ge=1)
-    width: int = Field(256, ge=1, description="of the convolutions")
-    kernel: int = Field(3, ge=1)
-    position: Literal["none", "sinusoidal", "learned"] = "learned"
-    positions: int = Field(
-        1024,
-        ge=1,
-        description="learned: the longest sentence it has positions for, in tokens with the one that ends it",
-    )
     attention: Attention | None = Field(
         Attention(kind="scaled_dot"), description="in every layer; the paper's dot wants embedding.scale: down"
     )
-    dropout: Part = 0.2
 
 
 class TransformerStack(Section):
