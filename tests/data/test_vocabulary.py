@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import weft.data.vocabulary
@@ -63,6 +63,9 @@ def test_any_text_comes_back_with_bytes(kind: Kind, text: str) -> None:
 
 
 @given(st.lists(TEXT, min_size=1, max_size=6), st.sampled_from(["character", "bpe", "unigram"]))
+@example(["0\r"], "character")
+@example(["\r"], "bpe")
+@example(["a\r", "\r b"], "unigram")
 def test_whatever_is_learnt_from_comes_back(lines: list[str], kind: Kind) -> None:
     if any(lines):
         assert round_trip(learn(lines, kind, 1000, byte_fallback=False), lines) == []

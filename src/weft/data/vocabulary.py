@@ -26,7 +26,7 @@ THREADS = 4  # of the trainer, the same on every machine, because sums of floats
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
 BYTES = 256
 SPACE = "\u2581"
-RESERVED = "\t\x1f\u2585"  # SentencePiece's trainer, by version, writes boundaries and unknown text as these
+RESERVED = "\t\r\x1f\u2585"  # SentencePiece's trainer, by version, cuts lines and marks unknown text with these
 TYPES = {"word": "word", "character": "char", "bpe": "bpe", "unigram": "unigram"}
 
 
