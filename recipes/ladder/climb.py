@@ -32,7 +32,7 @@ from weft.tasks.evaluate import evaluate, items
 HERE = Path(__file__).resolve().parent
 RESULT = "result.json"
 LABELS = {"bleu_tokenized": "BLEU", "exact_match": "exact match (%)"}
-COMPARED = {"every": "fixed vector at every step", "general": "attention", "transformer": "Transformer"}
+COMPARED = {"every": "fixed vector at every step", "additive": "additive attention", "transformer": "Transformer"}
 
 
 @dataclass(frozen=True)
