@@ -1,6 +1,6 @@
 # make demo     train a pronunciation model in about three minutes, and look at what it does
 # make check    what CI runs: lint, types, test
-# make product  the contract over every combination of parts (some twenty minutes)
+# make product  the contract over every combination of parts (some four minutes)
 #
 # The first target makes .venv, once. With another Python: make demo PYTHON=python3.12; in an environment
 # that has everything already: make test PY=python. On Linux, PyPI's torch is the large CUDA build; for the small one:
