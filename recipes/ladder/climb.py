@@ -31,6 +31,7 @@ from weft.tasks.evaluate import evaluate, items
 
 HERE = Path(__file__).resolve().parent
 RESULT = "result.json"
+PUBLISHED = "multi30k.yaml"  # the base that the published figures of rungs.yaml stand beside
 LABELS = {"bleu_tokenized": "BLEU", "exact_match": "exact match (%)"}
 COMPARED = {"every": "fixed vector at every step", "additive": "additive attention", "transformer": "Transformer"}
 
@@ -103,15 +104,11 @@ def climbed(base: Path, rung: dict[str, Any], seed: int, out: Path, settings: Se
         parameters=sum(parameter.numel() for parameter in model.network.parameters()),
         minutes=max(record.get("seconds", 0.0) for record in log) / 60,
         value=found.scores[0].value,
-        published=rung.get("published") if has_published(base) else None,
+        published=rung.get("published") if base.name == PUBLISHED else None,
         lengths=[(bucket.label, bucket.items, bucket.score.value) for bucket in buckets],
     )
     write_text(out / name / RESULT, json.dumps(asdict(result), ensure_ascii=False, indent=1))
     return result
-
-
-def has_published(base: Path) -> bool:
-    return base.name == "multi30k.yaml"
 
 
 def report(results: Sequence[Result], out: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from weft.data.batch import Padded
@@ -80,6 +81,11 @@ def reorder(state: Tree, rows: Tensor) -> Tree:
         parts = [reorder(part, rows) for part in state]
         reordered = type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
     return cast(Tree, reordered)
+
+
+def last_of(values: Tensor, lengths: Tensor) -> Tensor:
+    """(B,S,D) -> the state at each sentence's last real position, (B,D)."""
+    return values[torch.arange(len(values), device=values.device), lengths - 1]
 
 
 def per_sentence(x: Tensor, sentences: int) -> Tensor:

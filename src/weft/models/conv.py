@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from weft.data.batch import Padded
 from weft.errors import WeftError
-from weft.models.base import Decoder, Encoder, Memory
+from weft.models.base import Decoder, Encoder, Memory, last_of
 from weft.nn.attention import Attention
 from weft.nn.context import Transform
 from weft.nn.dropout import Dropout
@@ -94,8 +94,7 @@ class ConvolutionalEncoder(Encoder):
             hidden = balanced(layer(padded), hidden)
         outputs = self.leave(hidden)
         values = balanced(outputs, embedded)
-        last = values[torch.arange(len(values), device=values.device), x.lengths - 1]
-        return Memory(values, mask, last, compared=outputs)
+        return Memory(values, mask, last_of(values, x.lengths), compared=outputs)
 
 
 class ConvolutionalFixed(NamedTuple):
@@ -181,17 +180,15 @@ class ConvolutionalDecoder(Decoder[ConvolutionalFixed, ConvolutionalState]):
         self.layers = nn.ModuleList(DecoderLayer(width, memory_width, settings) for _ in range(settings.layers))
         self.leave = linear(settings.width, width)
         self.window = (settings.kernel - 1, settings.width)
-        alone = settings.attention is None
-        first = context.given == "both" or (context.given == "first" and alone)
+        first = context.as_position(settings.attention)
         if first and settings.kernel == 1:
             raise WeftError(
                 f"model.decoder.kernel is 1, so that nothing stands before the first token, where model.context.given: "
                 f"{context.given} puts the context; expected a kernel of 2 or more, or given: every"
             )
         self.first = Transform(context.transform, memory_width, settings.width) if first else None
-        every = context.given in ("every", "both")
-        self.every = Transform(context.transform, memory_width, width) if every else None
-        self.gradient = 1.0 if alone else 1 / (2 * settings.layers)
+        self.every = Transform(context.transform, memory_width, width) if context.at_every_step else None
+        self.gradient = 1.0 if settings.attention is None else 1 / (2 * settings.layers)
 
     def decoder_layers(self) -> Iterator[DecoderLayer]:
         return cast(Iterator[DecoderLayer], iter(self.layers))

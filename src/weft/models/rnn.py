@@ -99,7 +99,7 @@ class RecurrentFixed(NamedTuple):
 class RecurrentState(NamedTuple):
     layers: tuple[CellState, ...]
     fed: Tensor  # (N,E) the last attentional vector; (N,0) without input feeding
-    covered: Tensor  # (N,S) the sum of earlier weights
+    covered: Tensor  # (N,S) the sum of earlier weights; (N,0) without coverage
     time: Tensor  # (N,) steps so far
 
 
@@ -119,7 +119,7 @@ class RecurrentDecoder(Decoder[RecurrentFixed, RecurrentState]):
         read = self.attention.width if self.attention else 0
         self.asks_first = settings.query == "previous" and self.attention is not None
         self.feeds = settings.input_feeding
-        self.every = context.given in ("every", "both")
+        self.every = context.at_every_step
         always = memory_width if self.every else 0
         bottom = input_width + always + (read if self.asks_first else 0) + (input_width if self.feeds else 0)
         self.layers = nn.ModuleList(
@@ -136,7 +136,8 @@ class RecurrentDecoder(Decoder[RecurrentFixed, RecurrentState]):
         self.dropout = Dropout(0.0 if settings.variational else settings.dropout)
         self.same = settings.dropout if settings.variational else 0.0
         self.masked = [*widths[:-1], self.readout.in_features, input_width]
-        self.fused = not (self.asks_first or self.feeds or (self.attention and self.attention.sees_coverage))
+        self.covers = settings.attention is not None and settings.attention.coverage
+        self.fused = not (self.asks_first or self.feeds or self.covers)
         reset_recurrent(self)
 
     def recurrent(self) -> Iterator[Layer]:
@@ -154,7 +155,7 @@ class RecurrentDecoder(Decoder[RecurrentFixed, RecurrentState]):
                 for layer in self.recurrent()
             )
         fed = context.new_zeros(len(context), self.readout.out_features if self.feeds else 0)
-        covered = context.new_zeros(values.shape[:2])
+        covered = context.new_zeros(len(values), values.size(1) if self.covers else 0)
         time = torch.zeros(len(values), dtype=torch.long, device=values.device)
         masks = same_masks(self.same, len(values), self.masked, values) if self.same and self.training else ()
         fixed = RecurrentFixed(values, keys, memory.mask[:, None], always, masks)
@@ -178,7 +179,7 @@ class RecurrentDecoder(Decoder[RecurrentFixed, RecurrentState]):
         if self.attention and not self.asks_first:
             read, weights = self.ask(below, state, fixed)
         covered = state.covered
-        if weights is not None:
+        if self.covers and weights is not None:
             covered = covered + weights.mean(1)
         return (
             torch.cat([below, read, always], -1),
@@ -196,7 +197,7 @@ class RecurrentDecoder(Decoder[RecurrentFixed, RecurrentState]):
             fixed.values,
             fixed.mask,
             state.time.view(sentences, -1),
-            per_sentence(state.covered, sentences),
+            per_sentence(state.covered, sentences) if self.covers else None,
         )
         return read.flatten(0, 1), weights.transpose(1, 2).flatten(0, 1)
 

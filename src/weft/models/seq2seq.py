@@ -19,13 +19,12 @@ from weft.nn.ends import CopyOutput, SoftmaxOutput, TokenInput
 from weft.recipe import Model
 
 Seen = tuple[Tensor, Tensor | None]  # features (B,T,D), weights (B,H,T,S) or None
+# of those that place tokens; recurrent ones know the order themselves
 ENCODERS: dict[str, Callable[..., Encoder]] = {
-    "rnn": RecurrentEncoder,
     "conv": ConvolutionalEncoder,
     "transformer": TransformerEncoder,
 }
 DECODERS: dict[str, Callable[..., Decoder[Any, Any]]] = {
-    "rnn": RecurrentDecoder,
     "conv": ConvolutionalDecoder,
     "transformer": TransformerDecoder,
 }

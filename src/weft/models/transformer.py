@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from weft.data.batch import Padded
-from weft.models.base import Decoder, Encoder, Memory
+from weft.models.base import Decoder, Encoder, Memory, last_of
 from weft.nn.attention import Attention
 from weft.nn.context import Transform
 from weft.nn.dropout import Dropout
@@ -136,8 +136,7 @@ class TransformerEncoder(Encoder):
             if takes_part:
                 values = layer(values, mask[:, None])
         values = self.norm(values)
-        last = values[torch.arange(len(values), device=values.device), x.lengths - 1]
-        return Memory(values, mask, last)
+        return Memory(values, mask, last_of(values, x.lengths))
 
 
 class TransformerFixed(NamedTuple):
@@ -245,10 +244,9 @@ class TransformerDecoder(Decoder[TransformerFixed, TransformerState]):
         self.settings = settings
         self.width = width
         self.position = added(settings.position, width, settings.positions, "model.decoder", position_scale)
-        first = context.given == "both" or (context.given == "first" and settings.attention is None)
-        every = context.given in ("every", "both")
+        first = context.as_position(settings.attention)
         self.first = Transform(context.transform, memory_width, width) if first else None
-        self.every = Transform(context.transform, memory_width, width) if every else None
+        self.every = Transform(context.transform, memory_width, width) if context.at_every_step else None
         self.dropout = Dropout(settings.dropout)
         self.layers = nn.ModuleList(DecoderLayer(width, memory_width, settings) for _ in range(settings.layers))
         self.norm = final_norm(width, settings)

@@ -48,7 +48,6 @@ class Attention(nn.Module):
         self.window = {"global": Everywhere, "local_m": Monotonic, "local_p": Predicted}[settings.window](
             query_width, settings.reach
         )
-        self.sees_coverage = settings.coverage
 
     def keys(self, compared: Tensor, values: Tensor | None = None) -> Tensor:
         """(B,S,M) -> (B,S,A), once for a sentence; `values` where they are not what is compared."""

@@ -61,6 +61,14 @@ class Context(Section):
         "decoders other than rnn take `first` only where they have no attention",
     )
 
+    @property
+    def at_every_step(self) -> bool:
+        return self.given in ("every", "both")
+
+    def as_position(self, attention: Attention | None) -> bool:
+        """Whether a decoder that is not recurrent has it before its first token: with attention only if given both."""
+        return self.given == "both" or (self.given == "first" and attention is None)
+
 
 class Attention(Section):
     """Which states of the encoder a decoder looks at, by a score of each against its own state."""

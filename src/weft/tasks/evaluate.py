@@ -10,6 +10,7 @@ import torch
 
 from weft.data.batch import Order, Rows
 from weft.data.corpus import Corpus
+from weft.data.direction import Direction
 from weft.data.examples import read_batch
 from weft.errors import WeftError
 from weft.metrics import score
@@ -47,15 +48,17 @@ def items(pairs: Iterable[tuple[str, str]], several_references: bool) -> list[It
     return [Item(source, targets) for source, targets in references.items()]
 
 
-def evaluate(model: Model, chosen: Sequence[Item], metrics: Sequence[str], **search: Any) -> Evaluation:
+def evaluate(
+    model: Model, chosen: Sequence[Item], metrics: Sequence[str], direction: Direction = "forward", **search: Any
+) -> Evaluation:
     """Search for each item's output, and score the text that comes out against its untouched references."""
     recipe = model.recipe
-    predictions = model.predict([item.source for item in chosen], **search)
+    predictions = model.predict([item.source for item in chosen], direction=direction, **search)
     scores = score.compute(
         metrics,
         [prediction.text for prediction in predictions],
         [item.references for item in chosen],
-        recipe.source_language if search.get("direction") == "backward" else recipe.target_language,
+        recipe.source_language if direction == "backward" else recipe.target_language,
     )
     return Evaluation(scores, list(chosen), predictions)
 
