@@ -93,7 +93,7 @@ def in_words(option: Any) -> str:
     if get_origin(option) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(option))
     if get_origin(option) is list:
-        return f"list of {in_words(get_args(option)[0])}"
+        return f"list of {' or '.join(in_words(each) for each in members(get_args(option)[0]))}"
     if get_origin(option) is tuple:
         return f"list of {len(get_args(option))} numbers"
     if isinstance(option, type) and issubclass(option, Section):

@@ -82,6 +82,19 @@ def recipe_with(old: str, new: str, name: str = "other.yaml") -> Setup:
     return holds(name, RECIPE.replace("name: words", "name: other").replace(old, new))
 
 
+def tags_of(lines: str) -> Setup:
+    """words.tsv with tagged lines, and tags.yaml that reads them."""
+
+    def write(monkeypatch: pytest.MonkeyPatch) -> None:
+        decoder = "decoder: {kind: rnn, width: 8, attention: {width: 8}}"
+        recipe_with(decoder, "decoder: {kind: tags}", "tags.yaml")(monkeypatch)
+        recipe = Path("tags.yaml")
+        recipe.write_text(recipe.read_text().replace("pairs.tsv", "words.tsv"))
+        holds("words.tsv", lines)(monkeypatch)
+
+    return write
+
+
 def lacks(name: str) -> Setup:
     return lambda _: Path(name).unlink()
 
@@ -172,6 +185,10 @@ SETUPS: dict[str, Setup] = {
     ),
     "a key that is not there": holds("words.jsonl", '{"word": "ab", "target": "A B"}\n'),
     "unequal numbers of lines": unequal,
+    "tags and words of unequal count": tags_of("a b\tX Y\nc d\tX\n"),
+    "several labels where one is expected": tags_of("a b\tX Y\nc d\tX\n"),
+    "tags in pieces": tags_of(""),
+    "noise that parts words from tags": tags_of(""),
     "no pair with two sides": holds("words.tsv", "ab\t\n\tA B\n \t \n"),
     "one pair only": holds("other.tsv", "ab\tA B\n"),
     "one source only": holds("other.tsv", "ab\tA B\nab\tA P\n"),

@@ -90,3 +90,37 @@ def test_all_characters_of_a_large_script_have_room(tmp_path: Path) -> None:
     lines = [" ".join(hanzi[i : i + 20]) for i in range(0, 4000, 20)]
     recipe = suggest(write(tmp_path / "t.tsv", [(line, line) for line in lines]), [], [].append)
     assert recipe.vocabulary.source.size > 4000 + 256
+
+
+def tagged_line(draw: random.Random) -> tuple[str, str]:
+    words = draw.choices(WORDS, k=draw.randint(2, 6))
+    return " ".join(words), " ".join("B-NP" if len(word) > 4 else "O" for word in words)
+
+
+def test_a_tag_for_each_word(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    told: list[str] = []
+    recipe = suggest(write(tmp_path / "chunks.tsv", [tagged_line(draw) for _ in range(200)]), [], told.append)
+    assert (recipe.tags, recipe.search.tags, recipe.validation.metric) == ("words", "bio", "span_f1")
+    assert any("a tag for each word is read" in line for line in told)
+
+
+def test_a_label_for_each_line(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    pairs = [(tagged_line(draw)[0], draw.choice(["good", "bad"])) for _ in range(200)]
+    recipe = suggest(write(tmp_path / "labels.tsv", pairs), ["model.encoder.kind=conv"], [].append)
+    assert (recipe.tags, recipe.validation.metric) == ("line", "exact_match")
+    assert recipe.model.encoder.kind == "conv"
+
+
+def test_text_where_it_is_asked_for(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    path = write(tmp_path / "chunks.tsv", [tagged_line(draw) for _ in range(200)])
+    recipe = suggest(path, ["model.decoder.kind=transformer"], [].append)
+    assert recipe.tags is None
+
+
+def test_units_in_another_order_are_text(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    pairs = [(" ".join(line), " ".join(line[::-1])) for line in (draw.choices("abcdefg", k=5) for _ in range(200))]
+    assert suggest(write(tmp_path / "turned.tsv", pairs), [], [].append).tags is None

@@ -18,9 +18,12 @@ from weft.errors import WeftError, counted
 from weft.files import write_text
 
 if TYPE_CHECKING:
+    from weft.data.tagged import Of
     from weft.recipe import Columns, Files
     from weft.tasks.evaluate import Item
     from weft.tasks.text import Prediction
+
+LABELS_DRAWN = 40
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--worst", type=int, default=5, metavar="N", help="show so many of the worst outputs")
     evaluate.add_argument("--jsonl", metavar="FILE", help="write source, references, output and score of each item")
     evaluate.add_argument("--picture", metavar="FILE.png", help="draw the score by source length")
+    evaluate.add_argument("--confusion", metavar="FILE.png", help="draw which tags and labels are taken for which")
     evaluate.add_argument(
         "--score", action="store_true", help="search for nothing: how probable each given target is, one line a pair"
     )
@@ -57,8 +61,10 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from weft.look.confusion import draw_confusion
     from weft.look.length import draw_length
     from weft.look.report import buckets_of, print_report
+    from weft.metrics.labels import confusion
     from weft.metrics.score import check_names
     from weft.tasks.evaluate import default_metrics, evaluate
 
@@ -78,11 +84,12 @@ def run(options: argparse.Namespace) -> int:
         raise WeftError(f"--worst is {options.worst}; expected 0 or more")
     if options.jsonl:
         check_place(Path(options.jsonl), Path(options.jsonl).parent)
-    if options.picture:
-        check_picture(Path(options.picture))
+    for picture in (options.picture, options.confusion):
+        if picture:
+            check_picture(Path(picture))
     files = chosen_files(options, recipe.data.test)
     several = recipe.validation.several_references if options.several_references is None else options.several_references
-    items = read_items(files, chosen_columns(options, recipe.data.columns), several)
+    items = read_items(files, chosen_columns(options, recipe.data.columns), several, recipe.tags)
     evaluation = evaluate(model, items, metrics, direction=options.direction, **search_options(options))
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     print_report(evaluation, recipe, options.worst, Console(highlight=False))
@@ -93,6 +100,11 @@ def run(options: argparse.Namespace) -> int:
         picture = Path(options.picture)
         with writing(picture):
             draw_length(buckets_of(evaluation, recipe), picture)
+    if options.confusion:
+        picture = Path(options.confusion)
+        outputs, references = [str(one) for one in evaluation.predictions], [item.references for item in items]
+        with writing(picture):
+            draw_confusion(*confusion(outputs, references, LABELS_DRAWN), picture)
     return 0
 
 
@@ -101,7 +113,7 @@ def run_score(options: argparse.Namespace) -> int:
     from weft.data.read import names, read_pairs
     from weft.tasks.scored import perplexity
 
-    unused = {"--metrics": options.metrics, "--picture": options.picture}
+    unused = {"--metrics": options.metrics, "--picture": options.picture, "--confusion": options.confusion}
     unused |= {f"--{name.replace('_', '-')}": value for name, value in search_options(options).items()}
     if given := [name for name, value in unused.items() if value is not None and name != "--batch-tokens"]:
         raise WeftError(f"--score takes the targets as they are and searches for nothing; {given[0]} has no part in it")
@@ -159,12 +171,13 @@ def chosen_columns(options: argparse.Namespace, columns: Columns) -> Columns:
     return Columns(source=source, target=target)
 
 
-def read_items(files: Files, columns: Columns, several_references: bool) -> list[Item]:
+def read_items(files: Files, columns: Columns, several_references: bool, tags: Of | None = None) -> list[Item]:
     """The items of the pairs whose two sides both have text; says how many have not."""
-    from weft.data.read import names, read_pairs
+    from weft.data.read import names
+    from weft.data.tagged import pairs_in
     from weft.tasks.evaluate import items
 
-    pairs = list(read_pairs(files, columns))
+    pairs = list(pairs_in(files, columns, tags, "the pairs"))
     usable = [(source, target) for source, target in pairs if source.strip() and target.strip()]
     if len(usable) < len(pairs):
         told = counted(len(pairs) - len(usable), "pair with an empty side is", "pairs with an empty side are")

@@ -21,8 +21,9 @@ import weft.recipe
 from weft.data.cache import concerning, keeps_text
 from weft.data.counts import Counts, Part
 from weft.data.direction import TOKENS
-from weft.data.read import Pair, has_source, read_pairs
+from weft.data.read import Pair, has_source
 from weft.data.store import SIDES, Add, Side, written
+from weft.data.tagged import Of, pairs_in
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError, counted
 from weft.files import write_text
@@ -46,15 +47,16 @@ class Given:
     files: Files
     columns: Columns
     counts: Part
+    tags: Of | None = None  # what the targets are tags of
     fates: bytearray = field(default_factory=bytearray)  # of each pair, TRAIN ... DROPPED
     hashes: array[int] = field(default_factory=lambda: array("Q"))  # of each pair that is usable
 
     def pairs(self) -> Iterator[Pair]:
         if self.key == "data.train":
-            yield from read_pairs(self.files, self.columns)
+            yield from pairs_in(self.files, self.columns, self.tags, self.key)
         else:
             with concerning(self.key):
-                yield from read_pairs(self.files, self.columns)
+                yield from pairs_in(self.files, self.columns, self.tags, self.key)
 
     def fated(self) -> Iterator[tuple[Pair, int]]:
         """The pairs again, each with its fate."""
@@ -72,6 +74,7 @@ class Preparation:
         self.settings = recipe.vocabulary
         self.threads = recipe.training.threads or os.cpu_count() or 1
         self.keeps_text = keeps_text(recipe)
+        self.tags = recipe.tags
         self.folder = folder
         self.report = report
         none = Part(max_length=self.data.max_length, duplicates_dropped=self.data.duplicates == "drop")
@@ -79,7 +82,7 @@ class Preparation:
         keys = ["data.train", *(f"data.also.{number}.train" for number in range(len(self.data.also)))]
         files = [self.data.train, *(mixed.train for mixed in self.data.also)]
         self.corpora = [
-            Given(key, there, self.data.columns, part)
+            Given(key, there, self.data.columns, part, self.tags)
             for key, there, part in zip(keys, files, self.counts.parts, strict=True)
         ]
         self.split_side: Side = 0 if has_source(self.data.train) else 1
@@ -215,7 +218,7 @@ class Preparation:
                 if not corpus.counts.kept:
                     raise WeftError(f"{corpus.key}: no pair is left to train on: {corpus.counts.summary()}")
             if self.data.dev is not None:
-                pairs_for_dev = read_pairs(self.data.dev, self.data.columns)
+                pairs_for_dev = pairs_in(self.data.dev, self.data.columns, self.tags, "data.dev")
                 while block_for_dev := list(islice(pairs_for_dev, BLOCK)):
                     self.encode_part(block_for_dev, has_source(self.data.dev), for_dev, dev)
         counts.dev, counts.dev_too_long = for_dev.kept, for_dev.too_long

@@ -16,8 +16,9 @@ from contextlib import AbstractContextManager, contextmanager
 from glob import glob
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
+from weft.data.cells import joined, key_of, listed, place_of, short
 from weft.errors import WeftError, counted, nearest
 from weft.recipe import Columns, Files, Parallel
 
@@ -288,11 +289,11 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
     first = next(rows, None)
     if first is None:
         return
-    header = first[1]
-    source, target = (place_of(column, header, name) for column in (columns.source, columns.target))
-    expected = max(source, target) + 1
-    named = isinstance(columns.source, str) or isinstance(columns.target, str)
-    if not named and not (len(header) >= expected and is_header(header, source, target)):
+    header, asked = first[1], (listed(columns.source), listed(columns.target))
+    source, target = ([place_of(column, header, name) for column in side] for side in asked)
+    expected = max(source + target) + 1
+    named = any(isinstance(column, str) for side in asked for column in side)
+    if not named and not (len(header) >= expected and is_header(header, source[0], target[0])):
         rows = chain([first], rows)
     for number, row in rows:
         if len(row) < expected:
@@ -300,9 +301,10 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
                 raise WeftError(f"{name}:{number}: {counted(len(row), 'column')} found, {expected} expected")
             yield "", ""
             continue
-        if "\n" in row[source] or "\n" in row[target]:
+        one, other = (" ".join([row[place] for place in side]) for side in (source, target))
+        if "\n" in one or "\n" in other:
             raise WeftError(f"{name}:{number}: a quoted cell holds a line break; each side of a pair is one line")
-        yield row[source], row[target]
+        yield one, other
 
 
 def is_header(header: list[str], source: int, target: int) -> bool:
@@ -311,24 +313,12 @@ def is_header(header: list[str], source: int, target: int) -> bool:
     return names in HEADERS or (source > target and names[::-1] in HEADERS)
 
 
-def place_of(column: str | int, header: list[str], name: str) -> int:
-    """The place from 0 of a column given by its name or its number from 1."""
-    if isinstance(column, int):
-        if column < 1:
-            raise WeftError(f"data.columns: there is no column {column}; columns are numbered from 1")
-        return column - 1
-    if column not in header:
-        there = ", ".join(repr(other) for other in header)
-        raise WeftError(f"{name}:1: no column '{column}'; the columns are {there}{nearest(column, header)}")
-    return header.index(column)
-
-
 def jsonl_pairs(name: str, lines: Iterator[str], columns: Columns) -> Iterator[Pair]:
     """One JSON object a line.
 
     Numbered columns are the keys of the first object that have strings, `source` and `target` first.
     """
-    keys: tuple[str, str] | None = None
+    keys: list[list[str]] | None = None
     for number, line in enumerate(lines, 1):
         if not line:
             yield "", ""
@@ -345,22 +335,13 @@ def jsonl_pairs(name: str, lines: Iterator[str], columns: Columns) -> Iterator[P
                 f"{place}: {short(item)} is no JSON object; expected such as {{'source': ..., 'target': ...}}"
             )
         if keys is None:
-            keys = key_of(columns.source, item, place), key_of(columns.target, item, place)
-        if lacking := [key for key in keys if key not in item]:
+            asked = (columns.source, columns.target)
+            keys = [[key_of(column, item, place) for column in listed(side)] for side in asked]
+        if lacking := [key for side in keys for key in side if key not in item]:
             there = ", ".join(item) or "none"
             raise WeftError(f"{place}: no key '{lacking[0]}'; the keys are {there}{nearest(lacking[0], item)}")
-        yield checked(item[keys[0]], keys[0], place), checked(item[keys[1]], keys[1], place)
-
-
-def key_of(column: str | int, item: dict[str, Any], place: str) -> str:
-    if isinstance(column, str):
-        return column
-    keys = [key for key, value in item.items() if isinstance(value, str)]
-    if "source" in keys and "target" in keys:
-        keys = ["source", "target", *(key for key in keys if key not in ("source", "target"))]
-    if not 1 <= column <= len(keys):
-        raise WeftError(f"{place}: no key {column} with a string: {counted(len(keys), 'such key')} found")
-    return keys[column - 1]
+        one, other = (joined(item, side, place) for side in keys)
+        yield one, other
 
 
 def parquet_pairs(name: str, columns: Columns) -> Iterator[Pair]:
@@ -372,41 +353,21 @@ def parquet_pairs(name: str, columns: Columns) -> Iterator[Pair]:
         try:
             file = pyarrow.parquet.ParquetFile(name, memory_map=True)
             header = list(file.schema_arrow.names)
-            keys = []
-            for column in (columns.source, columns.target):
-                place = place_of(column, header, name)
-                if place >= len(header):
-                    raise WeftError(f"{name}: {counted(len(header), 'column')} found, {place + 1} expected")
-                keys.append(header[place])
+            asked = (listed(columns.source), listed(columns.target))
+            places = [[place_of(column, header, name) for column in side] for side in asked]
+            if (last := max(place for side in places for place in side)) >= len(header):
+                raise WeftError(f"{name}: {counted(len(header), 'column')} found, {last + 1} expected")
+            keys = [[header[place] for place in side] for side in places]
             row = 0
-            for batch in file.iter_batches(columns=list(dict.fromkeys(keys))):
-                for source, target in zip(*(batch.column(key).to_pylist() for key in keys), strict=True):
+            wanted = list(dict.fromkeys(key for side in keys for key in side))
+            for batch in file.iter_batches(columns=wanted):
+                for cells in zip(*(batch.column(key).to_pylist() for key in wanted), strict=True):
                     row += 1
-                    place_in_file = f"{name}: row {row}"
-                    yield checked(source, keys[0], place_in_file), checked(target, keys[1], place_in_file)
+                    item = dict(zip(wanted, cells, strict=True))
+                    one, other = (joined(item, side, f"{name}: row {row}") for side in keys)
+                    yield one, other
         except pyarrow.ArrowInvalid as error:
             raise WeftError(f"{name}: not a Parquet file, or damaged: {error}") from None
-
-
-def checked(value: object, key: str, place: str) -> str:
-    """A value of JSON or Parquet as one line of text."""
-    if not isinstance(value, str):
-        raise WeftError(f"{place}: '{key}' is {short(value)}; expected a string")
-    if "\n" in value:
-        raise WeftError(f"{place}: '{key}' holds a line break: {short(value)}; each side of a pair is one line")
-    if "\0" in value:
-        raise WeftError(f"{place}: '{key}' holds a zero character: {short(value)}; expected text")
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise WeftError(f"{place}: '{key}' holds half a character, U+{ord(value[error.start]):04X}") from None
-    return value
-
-
-def short(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 READERS: dict[str, PairReader] = {".tsv": tsv_pairs, ".csv": csv_pairs, ".jsonl": jsonl_pairs}

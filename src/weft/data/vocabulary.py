@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from unicodedata import normalize
 
@@ -138,13 +139,20 @@ class Vocabulary:
 
     def encode(self, text: str) -> list[int]:
         """Ids of one line, without `bos` and `eos`."""
-        ids: list[int] = self._processor.encode(text)
-        return ids
+        return self.encode_lines([text])[0]
 
     def encode_lines(self, lines: list[str], threads: int = 1) -> list[list[int]]:
         """Ids of each line, without `bos` and `eos`, made in so many native threads."""
         ids: list[list[int]] = self._processor.encode(lines, num_threads=threads) if lines else []
+        if self.of_words:
+            ids = [self.unfolded(line, of) if self.unk in of else of for line, of in zip(lines, ids, strict=True)]
         return ids
+
+    def unfolded(self, line: str, folded: list[int]) -> list[int]:
+        """Ids of a line's words, one each, where SentencePiece makes one of unknown words that stand together."""
+        words: list[list[int]] = self._processor.encode(line.split(" "))
+        found = [i for word in words for i in word]
+        return found if len(found) >= len(folded) else folded
 
     def sample(self, line: str, strength: float, seed: int) -> list[int]:
         """Ids of one line in pieces drawn anew, the same for the same seed of 31 bits.
@@ -189,6 +197,23 @@ class Vocabulary:
 
     def _is_text(self, i: int) -> bool:
         return not (self._processor.is_byte(i) or self._processor.is_control(i))
+
+    @cached_property
+    def of_words(self) -> bool:
+        """Whether every piece is a whole word."""
+        texts = [self._processor.id_to_piece(i) for i in range(self.eos + 1, self.size) if self._is_text(i)]
+        return all(text.startswith(SPACE) for text in texts)
+
+    @cached_property
+    def word_starts(self) -> list[bool]:
+        """Whether each piece begins a word; where all pieces are words, an unknown one does too."""
+        begins = [piece.startswith(SPACE) for piece in self.pieces(range(self.size))]
+        begins[self.unk] = self.of_words
+        return begins
+
+    def words(self, ids: Sequence[int]) -> int:
+        """How many words a line of these ids has; the first piece begins one, whatever it is."""
+        return sum(self.word_starts[i] for i in ids[1:]) + bool(ids)
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """Each id's piece as SentencePiece writes it: U+2581 for a space, `<0x0A>` for a byte."""

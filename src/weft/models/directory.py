@@ -45,9 +45,14 @@ def load(folder: Path, device: torch.device) -> Loaded:
     if not (folder / WEIGHTS).is_file():
         raise WeftError(f"{folder / WEIGHTS} is missing; a run has it after its first validation")
     source, target = load_vocabularies(folder, recipe)
-    network = Seq2Seq(recipe.model, source.size, target.size)
+    network = network_of(recipe, source, target)
     read_weights(network, folder / WEIGHTS)
     return Loaded(recipe, network.to(device).eval(), source, target)
+
+
+def network_of(recipe: Recipe, source: Vocabulary, target: Vocabulary) -> Seq2Seq:
+    """What the recipe describes, with fresh weights."""
+    return Seq2Seq(recipe.model, source.size, target.size, torch.tensor(source.word_starts))
 
 
 def load_vocabularies(folder: Path, recipe: Recipe) -> tuple[Vocabulary, Vocabulary]:

@@ -13,10 +13,11 @@ from weft.models.base import Decoder, Encoder, Memory
 from weft.models.conv import ConvolutionalDecoder, ConvolutionalEncoder
 from weft.models.nothing import Nothing
 from weft.models.rnn import RecurrentDecoder, RecurrentEncoder
+from weft.models.tags import Places, TagReader
 from weft.models.transformer import TransformerDecoder, TransformerEncoder
 from weft.nn.context import Summary
-from weft.nn.ends import CopyOutput, SoftmaxOutput, TokenInput
-from weft.recipe import Model
+from weft.nn.ends import CopyOutput, Ids, SaidOutput, SoftmaxOutput, TokenInput
+from weft.recipe import Model, TagDecoder
 
 Seen = tuple[Tensor, Tensor | None]  # features (B,T,D), weights (B,H,T,S) or None
 # of those that place tokens; recurrent ones know the order themselves
@@ -33,27 +34,40 @@ DECODERS: dict[str, Callable[..., Decoder[Any, Any]]] = {
 class Seq2Seq(nn.Module):
     """p(y | x) = prod_t p(y_t | y_<t, x) over tokens; it is a StepModel."""
 
-    def __init__(self, settings: Model, source_size: int, target_size: int) -> None:
+    def __init__(self, settings: Model, source_size: int, target_size: int, word_starts: Tensor | None = None) -> None:
+        """`word_starts` (source_size,) are the pieces that begin a word, for a decoder of tags; None: each does."""
         super().__init__()
         width, embedding = settings.width, settings.embedding
-        self.target_input = TokenInput(target_size, width, embedding, embedding.target_width)
+        tags = isinstance(settings.decoder, TagDecoder)
+        self.target_input = Ids() if tags else TokenInput(target_size, width, embedding, embedding.target_width)
         self.encoder = encoder(settings)
         self.source_input: TokenInput | None = None
         if not isinstance(self.encoder, Nothing):
             self.source_input = TokenInput(source_size, width, embedding, embedding.source_width)
-            if embedding.share in ("inputs", "all"):
+            if embedding.share in ("inputs", "all") and isinstance(self.target_input, TokenInput):
                 self.source_input.embedding = self.target_input.embedding
         recurrent = isinstance(self.encoder, RecurrentEncoder)
         self.summary = Summary(settings.context.of or ("last" if recurrent else "mean"), self.encoder.width)
-        self.decoder = decoder(settings, self.encoder.width)
-        output = CopyOutput if settings.copy_source else SoftmaxOutput
-        self.output = output(width, target_size, self.target_input if embedding.share in ("target", "all") else None)
+        self.places = Places(settings.decoder, word_starts) if isinstance(settings.decoder, TagDecoder) else None
+        self.decoder = decoder(settings, self.encoder.width, target_size)
+        self.output = self.output_end(settings, target_size)
+
+    def output_end(self, settings: Model, size: int) -> SoftmaxOutput | SaidOutput:
+        if not isinstance(self.target_input, TokenInput):
+            return SaidOutput()
+        kind = CopyOutput if settings.copy_source else SoftmaxOutput
+        tied = settings.embedding.share in ("target", "all")
+        return kind(settings.width, size, self.target_input if tied else None)
 
     def encode(self, source: Padded) -> Memory:
         """source.data (B,S) -> what the decoder may know of it."""
         embedded = source if self.source_input is None else Padded(self.source_input(source.data), source.lengths)
         memory: Memory = self.encoder(embedded)
-        return replace(memory, context=self.summary(memory.values, memory.mask, memory.context))
+        context = self.summary(memory.values, memory.mask, memory.context)
+        if self.places is None:
+            return replace(memory, context=context)
+        places = self.places(source, self.summary.shares(memory.values, memory.mask))
+        return replace(memory, context=context, places=places)
 
     def forward(self, source: Padded, fed: Padded) -> Seen:
         """source.data (B,S), fed.data (B,T) -> features (B,T,D), weights (B,H,T,S) or None."""
@@ -89,7 +103,9 @@ def encoder(settings: Model) -> Encoder:
     return ENCODERS[settings.encoder.kind](settings.width, settings.encoder, position_scale(settings))
 
 
-def decoder(settings: Model, memory_width: int) -> Decoder[Any, Any]:
+def decoder(settings: Model, memory_width: int, size: int) -> Decoder[Any, Any]:
+    if settings.decoder.kind == "tags":
+        return TagReader(settings.width, memory_width, size, settings.decoder, settings.context)
     if settings.decoder.kind == "rnn":
         return RecurrentDecoder(settings.width, memory_width, settings.decoder, settings.context)
     return DECODERS[settings.decoder.kind](

@@ -20,14 +20,24 @@ class Summary(nn.Module):
 
     def forward(self, values: Tensor, mask: Tensor, last: Tensor) -> Tensor:
         """values (B,S,M), mask (B,S), last (B,M): the encoder's own last state -> (B,M)."""
-        if self.of == "mean":
-            return (values * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).to(values.dtype)
+        if self.of == "last":
+            return last
         if self.of == "max":
             return values.masked_fill(~mask[..., None], -torch.inf).amax(1)
+        return (self.shares(values, mask)[:, None] @ values).squeeze(1)
+
+    def shares(self, values: Tensor, mask: Tensor) -> Tensor:
+        """How much of each state is in c, (B,S); of the maximum: of how many values a state is the largest."""
         if self.score is not None:
             energy = self.score(values).squeeze(-1).masked_fill(~mask, -torch.inf)
-            return (torch.softmax(energy, -1)[:, None] @ values).squeeze(1)
-        return last
+            return torch.softmax(energy, -1)
+        shares = mask.to(values.dtype)
+        if self.of == "last":
+            shares = shares * (mask.cumsum(1) == mask.sum(1, keepdim=True))
+        elif self.of == "max":
+            largest = values.masked_fill(~mask[..., None], -torch.inf).argmax(1)
+            shares = torch.zeros_like(shares).scatter_add(1, largest, torch.ones_like(largest, dtype=shares.dtype))
+        return shares / shares.sum(1, keepdim=True)
 
 
 class Transform(nn.Module):

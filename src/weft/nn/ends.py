@@ -127,5 +127,41 @@ class CopyOutput(SoftmaxOutput):
         real = gold.mask()
         sources = source[:, None].expand(-1, gold.data.size(1), -1)[real]
         log_probs = self(features[real], weights.transpose(1, 2)[real], sources)
-        chosen = log_probs.gather(1, gold.data[real][:, None]).sum()
-        return -(1 - smoothing) * chosen - smoothing * log_probs.mean(-1).sum(), real.sum()
+        return smoothed(log_probs, gold.data[real], smoothing), real.sum()
+
+
+class Ids(nn.Module):
+    """Tokens as they are, for a decoder that knows them by their numbers."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(...) -> (...)."""
+        return ids
+
+
+class SaidOutput(nn.Module):
+    """Log-probabilities as they are, of a decoder whose features they are."""
+
+    needs_weights = False
+
+    def forward(self, features: Tensor, weights: Tensor | None = None, source: Tensor | None = None) -> Tensor:
+        """features (N,V) -> (N,V)."""
+        return features
+
+    def loss(
+        self,
+        features: Tensor,
+        gold: Padded,
+        smoothing: float,
+        weights: Tensor | None = None,
+        source: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """features (B,T,V) -> as SoftmaxOutput.loss."""
+        real = gold.mask()
+        said = features[real]
+        return smoothed(said, gold.data[real], smoothing), real.sum()
+
+
+def smoothed(log_probs: Tensor, gold: Tensor, smoothing: float) -> Tensor:
+    """log_probs (N,V), gold (N,) -> the sum of cross-entropies with labels smoothed evenly over the vocabulary."""
+    chosen = log_probs.gather(1, gold[:, None]).sum()
+    return -(1 - smoothing) * chosen - smoothing * log_probs.mean(-1).sum()

@@ -22,11 +22,19 @@ Files = str | list[str] | Parallel
 class Columns(Section):
     """Which columns of a TSV, CSV, JSONL or Parquet file hold the two sides: a name, or a number from 1.
 
-    A name means that the first line of a TSV or CSV file names the columns.
+    A name means that the first line of a TSV or CSV file names the columns. Of a list, the columns' texts follow one
+    another with a space between.
     """
 
-    source: str | int = 1
-    target: str | int = 2
+    source: str | int | list[str | int] = 1
+    target: str | int | list[str | int] = 2
+
+    @field_validator("source", "target")
+    @classmethod
+    def a_list_names_columns(cls, columns: Any) -> Any:
+        if columns == []:
+            raise ValueError("data.columns has an empty list; expected a name, a number from 1, or a list of these")
+        return columns
 
 
 class Mixed(Section):

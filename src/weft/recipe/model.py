@@ -243,8 +243,21 @@ class TransformerDecoder(TransformerStack):
         return self
 
 
+class TagDecoder(Section):
+    """Tags read off the encoder's states, which decide each by themselves or in a chain (Lafferty et al. 2001)."""
+
+    kind: Literal["tags"] = "tags"
+    layers: ClassVar[int] = 1
+    attention: ClassVar[None] = None
+    of: Literal["words", "line", "both"] = Field(
+        "words", description="one tag of each source word; one of the line; or both, the line's first"
+    )
+    chain: bool = Field(False, description="a linear-chain conditional random field: what tag follows what is learnt")
+    dropout: Part = Field(0.2, description="of the states that tags are read off")
+
+
 AnyEncoder = NoEncoder | RecurrentEncoder | ConvolutionalEncoder | TransformerEncoder
-AnyDecoder = RecurrentDecoder | ConvolutionalDecoder | TransformerDecoder
+AnyDecoder = RecurrentDecoder | ConvolutionalDecoder | TransformerDecoder | TagDecoder
 
 
 class Model(Section):
@@ -262,13 +275,15 @@ class Model(Section):
         for name, stack in (("encoder", self.encoder), ("decoder", self.decoder)):
             if isinstance(stack, TransformerStack):
                 check_heads(name, stack, self.width)
+        if isinstance(self.decoder, TagDecoder) and isinstance(self.encoder, NoEncoder):
+            raise ValueError("model.decoder.kind is tags, which are read off an encoder: model.encoder.kind is none")
         if isinstance(self.encoder, NoEncoder):
             if self.decoder.attention is not None or self.context.given != "none":
                 raise ValueError(
                     "model.encoder.kind is none, so there is nothing to look at: "
                     "it needs model.decoder.attention: null and model.context.given: none"
                 )
-        elif self.decoder.attention is None and self.context.given == "none":
+        elif self.sees_context_only and self.context.given == "none":
             raise ValueError(
                 "model.decoder.attention is null and model.context.given is none: the source is never seen"
             )
@@ -283,6 +298,10 @@ class Model(Section):
                     f"attention coverage goes step by step: it needs an rnn decoder, not {self.decoder.kind}"
                 )
         return self
+
+    @property
+    def sees_context_only(self) -> bool:
+        return self.decoder.attention is None and not isinstance(self.decoder, TagDecoder)
 
 
 def check_widths(name: str, width: int | list[int], layers: int) -> None:

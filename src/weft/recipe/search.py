@@ -40,6 +40,10 @@ class Search(Section):
     max_ratio: float = Field(2.0, gt=0.0, description="output length is capped at ratio * source length + extra")
     max_extra: int = Field(20, ge=0)
     min_length: int = Field(0, ge=0)
+    output_length: Literal["free", "source"] = Field(
+        "free", description="source: as many tokens out as in (words or characters); tags are so by themselves"
+    )
+    tags: Literal["any", "bio"] = Field("any", description="bio: I-x stands only after B-x or I-x")
     no_repeat_ngram: int = Field(0, ge=0, description="0 is off")
     language_model: str | None = Field(
         None, description="a language model's run, for shallow fusion (Gulcehre et al. 2015)"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from weft.recipe.data import Data, Vocabularies
-from weft.recipe.model import Model
+from weft.recipe.model import Model, TagDecoder
 from weft.recipe.search import Search
 from weft.recipe.section import Section
 from weft.recipe.training import Start, Training, Validation
@@ -23,6 +25,35 @@ class Recipe(Section):
     training: Training = Training()
     validation: Validation = Validation()
     search: Search = Search()
+
+    @property
+    def tags(self) -> Literal["words", "line", "both"] | None:
+        """What the targets are tags of, where they are."""
+        return self.model.decoder.of if isinstance(self.model.decoder, TagDecoder) else None
+
+    @model_validator(mode="after")
+    def tags_are_words_beside_words(self) -> Recipe:
+        if self.tags is None:
+            if self.search.tags != "any":
+                raise ValueError(f"search.tags is {self.search.tags}, which needs model.decoder.kind: tags")
+            return self
+        vocabulary, noise = self.vocabulary, self.data.noise
+        if vocabulary.shared or vocabulary.target.kind != "word":
+            raise ValueError("model.decoder.kind is tags: it needs vocabulary.shared: false and target: {kind: word}")
+        if self.start.target_vectors is not None:
+            raise ValueError("model.decoder.kind is tags, which have no embedding for start.target_vectors")
+        if self.data.direction != "forward":
+            raise ValueError(f"model.decoder.kind is tags, but data.direction is '{self.data.direction}'")
+        if self.tags == "line":
+            return self
+        if vocabulary.normalization != "identity":
+            raise ValueError("tags of words need vocabulary.normalization: identity, or one word may become two")
+        moved = [name for name in ("drop", "swap", "characters") if getattr(noise, name)]
+        if noise.mask and vocabulary.source.kind != "word":
+            moved.append("mask")
+        if moved:
+            raise ValueError(f"data.noise.{moved[0]} would part words from their tags (model.decoder.of: {self.tags})")
+        return self
 
     @model_validator(mode="after")
     def sharing_needs_one_vocabulary(self) -> Recipe:

@@ -41,6 +41,35 @@ class MinLength:
         return log_probs
 
 
+class Exactly:
+    """So many tokens for each of the B sentences, and then the end."""
+
+    def __init__(self, lengths: Sequence[int], end: int, device: torch.device) -> None:
+        self.lengths = torch.tensor(lengths, device=device)
+        self.end = end
+
+    def __call__(self, log_probs: Tensor, said: Tensor, sentences: Tensor) -> Tensor:
+        over = said.size(1) >= self.lengths[sentences]
+        ended = torch.where(over, log_probs[:, self.end], -torch.inf)
+        log_probs = log_probs.masked_fill(over[:, None], -torch.inf)
+        log_probs[:, self.end] = ended
+        return log_probs
+
+
+class Spans:
+    """The inside of a span comes after its beginning: I-x after B-x or I-x only (Ramshaw & Marcus 1995)."""
+
+    def __init__(self, tags: Sequence[str], device: torch.device) -> None:
+        """`tags` (V,) by their ids."""
+        before = [{f"B-{tag[2:]}", tag} if tag.startswith("I-") else None for tag in tags]
+        allowed = [[wanted is None or other in wanted for wanted in before] for other in tags]
+        self.allowed = torch.tensor(allowed, device=device)  # (V,V) the tag before, the tag
+
+    def __call__(self, log_probs: Tensor, said: Tensor, sentences: Tensor) -> Tensor:
+        allowed = self.allowed[said[:, -1]] if said.size(1) else self.allowed[0]
+        return log_probs.masked_fill(~allowed, -torch.inf)
+
+
 class NoRepeat:
     """No run of `length` tokens twice in one hypothesis (Paulus et al. 2018, section 2.5)."""
 

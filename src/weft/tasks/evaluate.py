@@ -79,7 +79,7 @@ def mean_loss(model: Model, corpus: Corpus, rows: Rows, tokens: int) -> float:
 
 
 def default_metrics(recipe: Recipe) -> list[str]:
-    """The recipe's metrics; without any, error rates for targets made of words, BLEU and chrF for running text.
+    """The recipe's metrics; without any, those of tags, error rates for words, or BLEU and chrF for running text.
 
     A language model has nothing to answer, and is measured by its loss alone.
     """
@@ -87,6 +87,12 @@ def default_metrics(recipe: Recipe) -> list[str]:
         return []
     if recipe.validation.metrics:
         return list(recipe.validation.metrics)
+    if recipe.tags:
+        return {
+            "words": ["tag_accuracy", "exact_match"],
+            "line": ["exact_match", "macro_f1"],
+            "both": ["exact_match", "first_accuracy", "tag_accuracy"],
+        }[recipe.tags]
     return ["line_error_rate", "unit_error_rate"] if recipe.vocabulary.target.kind == "word" else ["bleu", "chrf"]
 
 

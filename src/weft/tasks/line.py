@@ -32,6 +32,7 @@ class Encoded:
     prefix: list[int]
     must: list[Phrase]
     never: list[Phrase]
+    tokens: int | None = None  # how many the output has, where that is known
 
     @property
     def length(self) -> int:

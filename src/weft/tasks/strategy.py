@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 
 from weft.data.direction import TOKENS
-from weft.data.vocabulary import Vocabulary
+from weft.data.vocabulary import SPACE, Vocabulary
 from weft.errors import WeftError
 from weft.recipe import Search
 from weft.search.choosers import Beam, Chooser, Greedy
 from weft.search.constraints import Constrained
 from weft.search.diverse import Diverse
 from weft.search.hypothesis import Limits
-from weft.search.rules import MinLength, Never, NoRepeat, Prefixed, Repetition, Rule, Without
+from weft.search.rules import Exactly, MinLength, Never, NoRepeat, Prefixed, Repetition, Rule, Spans, Without
 from weft.search.sampling import Draw, Gumbel, Sample
 from weft.tasks.line import Encoded
 
@@ -49,6 +49,7 @@ class Strategy:
             end=self.target.eos,
             max_lengths=[
                 max(
+                    line.tokens or 0,
                     int(settings.max_ratio * line.length) + settings.max_extra,
                     len(line.prefix) + sum(len(phrase.inside) for phrase in line.must),
                 )
@@ -90,12 +91,20 @@ class Strategy:
             rules.append(MinLength(settings.min_length, target.eos))
         if settings.no_repeat_ngram:
             rules.append(NoRepeat(settings.no_repeat_ngram))
+        if settings.tags == "bio":
+            rules.append(Spans([text_of(piece) for piece in target.pieces(range(target.size))], device))
+        if any(line.tokens is not None for line in lines):
+            rules.append(Exactly([line.tokens or 0 for line in lines], target.eos, device))
         if any(line.never for line in lines):
             forms = [[form for phrase in line.never for form in phrase] for line in lines]
             rules.append(Without(forms, target.bos, device))
         if any(line.prefix for line in lines):
             return [Prefixed([line.prefix for line in lines], rules, device)]
         return rules
+
+
+def text_of(piece: str) -> str:
+    return piece.removeprefix(SPACE)
 
 
 def controls(target: Vocabulary) -> list[int]:

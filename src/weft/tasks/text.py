@@ -14,6 +14,7 @@ from pydantic import ValidationError
 import weft.models.device
 from weft.data.batch import Padded, pad
 from weft.data.direction import Direction, directed, turned
+from weft.data.tagged import count
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError, nearest
 from weft.metrics.score import language
@@ -108,7 +109,8 @@ class Model:
         strategy = Strategy(changed(self.recipe.search, search), n_best, self.target)
         rest = lines_of(lines, prefix, must, never)
         while block := list(islice(rest, BLOCK)):
-            yield from self.block(self.encoded(block, direction), n_best, attention, strategy)
+            lines_in = self.measured(self.encoded(block, direction), strategy.settings)
+            yield from self.block(lines_in, n_best, attention, strategy)
 
     def encoded(self, lines: list[Line], direction: Direction) -> list[Encoded]:
         """Lines in ids; a language model's lines are what its outputs begin with."""
@@ -116,6 +118,8 @@ class Model:
             if any(line.prefix for line in lines):
                 raise WeftError("a language model goes on with its lines, which are prefixes already")
             lines = [replace(line, text="", prefix=line.text) for line in lines]
+        if self.recipe.tags:
+            lines = [replace(line, text=" ".join(line.text.split())) for line in lines]
         texts = [line.text for line in lines]
         sources = [
             directed(member.source.encode_lines(texts), direction, member.recipe, member.source)
@@ -124,6 +128,17 @@ class Model:
         spaced = self.recipe.vocabulary.target.kind == "word" or language(self.recipe.target_language) not in UNSPACED
         writer = Writer(self.target, spaced)
         return [writer.encoded(line, of_line) for line, of_line in zip(lines, zip(*sources, strict=True), strict=True)]
+
+    def measured(self, lines: list[Encoded], settings: Search) -> list[Encoded]:
+        """Lines that know how many tokens their outputs have, where tags or `search.output_length` tell that."""
+        if self.recipe.tags:
+            of = self.recipe.tags
+            return [replace(line, tokens=count(self.source.words(line.sources[0]), of)) for line in lines]
+        if settings.output_length == "free":
+            return lines
+        if not self.has_source:
+            raise WeftError("search.output_length is source, but a language model has no source")
+        return [replace(line, tokens=len(line.sources[0])) for line in lines]
 
     def block(self, lines: list[Encoded], n_best: int, attention: bool, strategy: Strategy) -> list[Prediction]:
         predictions = [Prediction("", 0.0, [], [], "empty")] * len(lines)

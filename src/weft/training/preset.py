@@ -13,6 +13,7 @@ import weft.recipe
 from weft.data.read import read_pairs
 from weft.errors import WeftError, counted
 from weft.recipe import Recipe
+from weft.training.shape import of_tags, shape_of
 
 SAMPLE = 100_000  # pairs that are looked at
 FEW_TYPES = 300  # so few different words, each seen often, are units such as phonemes or tags
@@ -72,6 +73,9 @@ def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> 
             settings["model"][end] = like_the_transformer(kind, settings["model"], end)
         if kind == "rnn":
             settings["model"]["embedding"]["dropout"] = settings["model"][end]["dropout"]
+    shape = shape_of(pairs) if kind_asked(asked, "decoder") is None else "text"
+    if shape != "text":
+        settings = of_tags(settings, shape, pairs, kind_asked(asked, "encoder") is not None)
     for override in overrides:
         weft.recipe.apply_override(settings, override)
     recipe = weft.recipe.checked(settings, "command line")
@@ -156,6 +160,10 @@ def spoken(recipe: Recipe, source: Side, target: Side, pairs: int) -> list[str]:
     more = " or more" if pairs == SAMPLE else ""
     encoder, decoder = recipe.model.encoder, recipe.model.decoder
     epochs, patience = recipe.training.epochs, recipe.validation.patience
+    said = f"{decoder.kind} decoder of {counted(decoder.layers, 'layer')}"
+    if recipe.tags:
+        each = "a tag for each word" if recipe.tags == "words" else "one label a line"
+        said = f"of which {each} is read  (as text instead: model.decoder.kind=transformer)"
     ends = [f"at most {counted(epochs, 'epoch')}"] if epochs else []
     if patience:
         ends.append(f"stops after {counted(patience, 'validation')} without a better {recipe.validation.metric}")
@@ -166,7 +174,7 @@ def spoken(recipe: Recipe, source: Side, target: Side, pairs: int) -> list[str]:
         f"{', one vocabulary' if recipe.vocabulary.shared else ''}  (vocabulary.source.kind=..., "
         f"vocabulary.shared=...)",
         f"{encoder.kind} encoder of {counted(encoder.layers, 'layer')}, "
-        f"{decoder.kind} decoder of {counted(decoder.layers, 'layer')}, width {recipe.model.width}  "
+        f"{said}, width {recipe.model.width}  "
         f"(model.width=..., model.encoder.kind=rnn ...)",
         ", ".join([f"batches of {counted(recipe.training.batch_tokens, 'token')}", *ends]) + "  (training.steps=...)",
     ]

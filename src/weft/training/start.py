@@ -192,9 +192,7 @@ def check_same_model(run: str, before: Recipe, now: Recipe) -> None:
 
 def embedding(side: str, network: Seq2Seq) -> Tensor:
     """(V,E), the matrix that tokens of this side are embedded with."""
-    end = network.target_input if side == "target" else network.source_input
-    assert end is not None
-    return end.embedding.weight
+    return network.get_parameter(f"{side}_input.embedding.weight")
 
 
 def tokens_covered(

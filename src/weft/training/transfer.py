@@ -28,6 +28,8 @@ PIECES = {  # parameters with a row for each piece, and the side whose pieces th
     "target_input.embedding.weight": "target",
     "output.projection.weight": "target",
     "output.projection.bias": "target",
+    "decoder.emit.weight": "target",
+    "decoder.emit.bias": "target",
 }
 MEANING = (  # settings with another value of which an equally large matrix is of another function
     "kind", "width", "cell", "residual", "reversed", "kernel", "heads", "key_value_heads", "norm", "norm_kind",

@@ -1,0 +1,75 @@
+"""Labels: how many are right, and F1 over them. A line's units are its labels, in any order, or tags by place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+
+Lines = Sequence[str]
+References = Sequence[Sequence[str]]
+
+
+def tag_accuracy(hypotheses: Lines, references: References) -> float:
+    """Percent of places whose tag is the first reference's; a place that only one of them has is wrong."""
+    right = places = 0
+    for hypothesis, alternatives in zip(hypotheses, references, strict=True):
+        pairs = list(zip_longest(hypothesis.split(), alternatives[0].split()))
+        right += sum(one == other for one, other in pairs)
+        places += len(pairs)
+    return 100 * right / places if places else 100.0
+
+
+def first_accuracy(hypotheses: Lines, references: References) -> float:
+    """Percent of lines whose first unit is that of the first reference: the line's own label before tags of words."""
+    firsts = [
+        (hypothesis.split()[:1], alternatives[0].split()[:1])
+        for hypothesis, alternatives in zip(hypotheses, references, strict=True)
+    ]
+    return 100 * sum(one == other for one, other in firsts) / len(firsts)
+
+
+def micro_f1(hypotheses: Lines, references: References) -> float:
+    """100 * F1 of all labels together; with one label a line, the accuracy."""
+    right, said, wanted = counts(hypotheses, references)
+    return f1(right.total(), said.total(), wanted.total())
+
+
+def macro_f1(hypotheses: Lines, references: References) -> float:
+    """100 * the mean of F1 over the labels that were said or wanted."""
+    right, said, wanted = counts(hypotheses, references)
+    labels = said.keys() | wanted.keys()
+    return sum(f1(right[label], said[label], wanted[label]) for label in labels) / max(1, len(labels))
+
+
+def f1(right: int, said: int, wanted: int) -> float:
+    return 100 * 2 * right / (said + wanted) if said + wanted else 100.0
+
+
+def counts(hypotheses: Lines, references: References) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """Of each label, how often it was right, said and wanted; twice in a line is once."""
+    right: Counter[str] = Counter()
+    said: Counter[str] = Counter()
+    wanted: Counter[str] = Counter()
+    for ours, theirs in sets(hypotheses, references):
+        right.update(ours & theirs)
+        said.update(ours)
+        wanted.update(theirs)
+    return right, said, wanted
+
+
+def sets(hypotheses: Lines, references: References) -> Iterator[tuple[set[str], set[str]]]:
+    for hypothesis, alternatives in zip(hypotheses, references, strict=True):
+        yield set(hypothesis.split()), set(alternatives[0].split())
+
+
+def confusion(hypotheses: Lines, references: References, most: int) -> tuple[list[str], list[list[int]]]:
+    """The `most` most frequent units, and how often (row) each was wanted where (column) each was said, by place."""
+    pairs: Counter[tuple[str, str]] = Counter()
+    units: Counter[str] = Counter()
+    for hypothesis, alternatives in zip(hypotheses, references, strict=True):
+        for said, wanted in zip(hypothesis.split(), alternatives[0].split(), strict=False):
+            pairs[wanted, said] += 1
+            units.update((wanted, said))
+    labels = sorted(label for label, _ in units.most_common(most))
+    return labels, [[pairs[wanted, said] for said in labels] for wanted in labels]
