@@ -91,11 +91,14 @@ class TagReader(Decoder[TagsFixed, Tensor]):
     def following(self, emissions: Tensor, lengths: Tensor) -> Tensor:
         """b_t(y) of emissions (B,T,V), (B,T,V); zero at a sentence's last place."""
         assert self.transitions is not None
+        follows = self.transitions.exp().T
         after = torch.zeros_like(emissions[:, -1])
         found = [after]
         for time in range(emissions.size(1) - 1, 0, -1):
-            onward = (emissions[:, time] + after)[:, None] + self.transitions
-            after = torch.where((lengths > time)[:, None], onward.logsumexp(-1), 0.0)
+            onward = emissions[:, time] + after
+            peak = onward.detach().amax(-1, keepdim=True)
+            summed = ((onward - peak).exp() @ follows).clamp_min(torch.finfo(follows.dtype).tiny).log() + peak
+            after = torch.where((lengths > time)[:, None], summed, 0.0)
             found.append(after)
         return torch.stack(found[::-1], 1)
 
