@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from weft.errors import counted
 from weft.look.canvas import tidy
 from weft.metrics import breakdown
 from weft.metrics.breakdown import Bucket, Confusion, Judged
+from weft.metrics.calibration import calibration_error
 from weft.metrics.edit import Operation
 from weft.metrics.rate import UNITS
 from weft.metrics.score import LABELS
@@ -33,6 +35,13 @@ def print_report(evaluation: Evaluation, recipe: Recipe, worst: int, console: Co
     told = counted(cut_off, "output was", "outputs were") if cut_off else "no output was"
     were = (f"{told} cut off at the length cap", WRONG if cut_off else "")
     say(console, f"{counted(len(evaluation.items), 'item')}; ", were)
+    if recipe.tags:
+        pairs = list(zip(evaluation.predictions, evaluation.items, strict=True))
+        error = calibration_error(
+            [math.exp(sum(prediction.token_scores)) for prediction, _ in pairs],
+            [prediction.text in item.references for prediction, item in pairs],
+        )
+        say(console, f"calibration error {error:.2f}", ("  (percent; of whole lines, 10 bins)", "dim"))
     lines = lines_of(evaluation)
     buckets = buckets_of(evaluation, recipe)
     if len(buckets) > 1:

@@ -75,6 +75,7 @@ class TagReader(Decoder[TagsFixed, Tensor]):
         self.dropout = Dropout(settings.dropout)
         self.emit = nn.Linear(width, size)
         self.transitions = nn.Parameter(torch.zeros(size, size)) if settings.chain else None
+        self.temperature = nn.Parameter(torch.ones(()), requires_grad=False)  # fitted when training is over
 
     def init(self, memory: Memory) -> tuple[TagsFixed, Tensor]:
         assert memory.places is not None
@@ -82,7 +83,7 @@ class TagReader(Decoder[TagsFixed, Tensor]):
         states = self.word(words @ memory.values)
         if self.line is not None:
             states = torch.cat([self.line(memory.context)[:, None], states], 1)
-        scores = self.emit(self.dropout(states))
+        scores = self.emit(self.dropout(states)) / self.temperature
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         if self.transitions is not None:
             scores = scores + self.following(scores, (memory.places.sum(-1) > 0).sum(1))
@@ -91,7 +92,7 @@ class TagReader(Decoder[TagsFixed, Tensor]):
     def following(self, emissions: Tensor, lengths: Tensor) -> Tensor:
         """b_t(y) of emissions (B,T,V), (B,T,V); zero at a sentence's last place."""
         assert self.transitions is not None
-        follows = self.transitions.exp().T
+        follows = (self.transitions / self.temperature).exp().T
         after = torch.zeros_like(emissions[:, -1])
         found = [after]
         for time in range(emissions.size(1) - 1, 0, -1):
@@ -118,5 +119,5 @@ class TagReader(Decoder[TagsFixed, Tensor]):
     def said(self, scores: Tensor, before: Tensor) -> Tensor:
         """scores (...,V), the tags before (...) -> log-probabilities (...,V)."""
         if self.transitions is not None:
-            scores = scores + self.transitions[before]
+            scores = scores + self.transitions[before] / self.temperature
         return torch.log_softmax(scores, -1)

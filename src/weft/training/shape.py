@@ -36,7 +36,7 @@ def shape_of(pairs: Sequence[Pair]) -> Shape:
 def of_tags(
     settings: dict[str, Any], shape: Literal["words", "line"], pairs: Sequence[Pair], same_encoder: bool
 ) -> dict[str, Any]:
-    """Settings chosen for text to text, changed to tags; they are read off a bidirectional LSTM, or the encoder asked."""
+    """Settings chosen for text to text, changed to tags: read off the same encoder, or a bidirectional LSTM."""
     tags = {unit for _, target in pairs for unit in target.split()}
     spans = any(tag.startswith("B-") for tag in tags) and all(tag[:2] in ("B-", "I-", "O") for tag in tags)
     width = min(256, settings["model"]["width"])

@@ -23,6 +23,7 @@ from weft.recipe import Recipe
 from weft.tasks.evaluate import validated_metrics
 from weft.tasks.text import Model, load
 from weft.training import card
+from weft.training.calibration import calibrate
 from weft.training.checkpoint import states
 from weft.training.precision import bound_caches
 from weft.training.preset import suggest
@@ -79,6 +80,8 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
         if ending is None:
             step = f"{trainer.progress.step:,}"
             raise Interrupted(f"{trainer.stop_wanted}; saved at step {step}. Go on with: weft train {folder}")
+        if told := calibrate(folder, data.dev, settings.batch_tokens):
+            say(told)
         card.write(folder, recipe, trainer.progress, ending, data.counts)
     say(f"done: {ending.reason}. Use it: weft predict {folder}")
     return load(folder, str(place))
