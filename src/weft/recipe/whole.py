@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from weft.recipe.data import Data, Vocabularies
-from weft.recipe.model import Model
+from weft.recipe.data import Data, Vocabularies, Vocabulary
+from weft.recipe.model import Model, PretrainedEncoder
 from weft.recipe.search import Search
 from weft.recipe.section import Section
 from weft.recipe.training import Start, Training, Validation
@@ -23,6 +23,27 @@ class Recipe(Section):
     training: Training = Training()
     validation: Validation = Validation()
     search: Search = Search()
+
+    @model_validator(mode="after")
+    def a_pretrained_encoder_has_a_tokenizer(self) -> Recipe:
+        if not isinstance(self.model.encoder, PretrainedEncoder):
+            return self
+        side = "target" if self.data.direction == "backward" else "source"
+        asked = {
+            "vocabulary.shared": self.vocabulary.shared,
+            "data.direction: both": self.data.direction == "both",
+            f"vocabulary.{side}": getattr(self.vocabulary, side) != Vocabulary(),
+            **{f"data.noise.{key}": getattr(self.data.noise, key) for key in ("drop", "mask", "swap", "characters")},
+            "start.encoder": self.start.encoder,
+            f"start.{side}_vectors": getattr(self.start, f"{side}_vectors"),
+        }
+        for key, value in asked.items():
+            if value:
+                raise ValueError(
+                    f"{key} has no place beside model.encoder.kind: pretrained, "
+                    f"which cuts the source into pieces of its own"
+                )
+        return self
 
     @model_validator(mode="after")
     def sharing_needs_one_vocabulary(self) -> Recipe:
