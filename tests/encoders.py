@@ -37,7 +37,7 @@ def write_bert(folder: Path, words: list[str] | None = None, positions: int = 20
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         config = transformers.BertConfig(
-            vocab_size=len(SPECIAL) + len(words), max_position_embeddings=positions, initializer_range=0.3, **SHAPE
+            vocab_size=len(SPECIAL) + len(words), max_position_embeddings=positions, **SHAPE
         )
         transformers.BertForMaskedLM(config).save_pretrained(folder)
     tokenizer(words).save_pretrained(folder)

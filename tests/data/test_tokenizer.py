@@ -128,8 +128,6 @@ def test_a_folder_without_an_encoder_is_told_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", ["transformers", "tokenizers"])
 def test_without_transformers_the_extra_is_named(missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
+    make = {"transformers": lambda: Tokenizer.of(str(tmp_path)), "tokenizers": lambda: Tokenizer(b"{}")}
     with pytest.raises(WeftError, match=r"transformers, which are not installed: pip install 'weft\[contextual\]'"):
-        if missing == "transformers":
-            Tokenizer.of(str(tmp_path))
-        else:
-            Tokenizer(b"{}")
+        make[missing]()

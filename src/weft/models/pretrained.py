@@ -69,7 +69,7 @@ class PretrainedEncoder(Encoder):
         """Take the weights that are no parameters along to another device or type."""
         for network in cast("list[Any]", self.beside):
             network._apply(change, recurse)
-        super()._apply(change, recurse)
+        nn.Module._apply(self, change, recurse)
         return self
 
     def forward(self, x: Padded) -> Memory:
