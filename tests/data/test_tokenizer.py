@@ -67,6 +67,34 @@ def test_a_text_that_cannot_end_is_an_error(folder: Path) -> None:
         Tokenizer.of(str(folder))
 
 
+def test_a_tokenizer_that_is_not_fast_is_an_error(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="needs weft[contextual]")
+    transformers.ByT5Tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(WeftError, match=r"has a tokenizer in Python; expected one of the library tokenizers"):
+        Tokenizer.of(str(tmp_path))
+
+
+def test_bytes_leave_nothing_unknown(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="needs weft[contextual]")
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import decoders, models, pre_tokenizers, processors, trainers
+
+    made = Backend(models.BPE())
+    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(), decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    trainer = trainers.BpeTrainer(vocab_size=280, special_tokens=special, initial_alphabet=alphabet)
+    made.train_from_iterator(["the cat sat on the mat"] * 5, trainer)
+    made.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    names = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "pad_token": "<pad>"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>", **names).save_pretrained(tmp_path)
+    pieces = Tokenizer.of(str(tmp_path))
+    ids = pieces.encode("the 猫 sat</s>")
+    assert pieces.pieces(ids)[:2] == ["<s>", "Ġthe"]
+    assert pieces.unk not in ids and pieces.eos not in ids
+    assert pieces.decode(ids[1:]) == " the 猫 sat</s>"
+
+
 def test_is_kept_in_one_file_that_needs_no_folder(tmp_path: Path, folder: Path) -> None:
     pieces = Tokenizer.of(str(folder))
     pieces.save(tmp_path / "source.model")
