@@ -149,8 +149,21 @@ def test_a_folder_that_is_none_is_told_of(tmp_path: Path) -> None:
 
 def test_a_folder_without_an_encoder_is_told_of(tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="needs weft[contextual]")
-    with pytest.raises(WeftError, match=rf"{tmp_path} cannot be read as an encoder of Hugging Face transformers: \w"):
+    with pytest.raises(WeftError, match=rf"{tmp_path} cannot be read as an encoder of transformers: \w"):
         Tokenizer.of(str(tmp_path))
+
+
+def test_a_name_that_the_hub_does_not_give_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    transformers = pytest.importorskip("transformers", reason="needs weft[contextual]")
+
+    def refuse(name: str, **options: object) -> None:
+        assert options == {"local_files_only": False, "trust_remote_code": False}
+        raise OSError("not there")
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", refuse)
+    told = "some/bert is no folder here, and cannot be read as an encoder of transformers: not there"
+    with pytest.raises(WeftError, match=told):
+        Tokenizer.of("some/bert")
 
 
 @pytest.mark.parametrize("missing", ["transformers", "tokenizers"])

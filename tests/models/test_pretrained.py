@@ -91,6 +91,8 @@ def test_weights_that_stay_are_no_parameters_but_go_along(bert: str) -> None:
     assert not made.network.training
     memory = network.encode(random_ids([4], 15))
     assert not memory.values.requires_grad
+    network.to("meta")
+    assert all(tensor.is_meta for tensor in [*made.network.parameters(), *made.network.buffers(), made.originals])
 
 
 def test_weights_that_are_trained_get_gradients(bert: str) -> None:

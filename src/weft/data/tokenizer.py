@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from weft.data.vocabulary import SPECIAL, Vocabulary
@@ -144,14 +143,15 @@ def reading(name: str | Path) -> Iterator[Any]:
         raise
     except Exception as error:  # any of OSError, ValueError, KeyError, ImportError and what each model adds
         told = " ".join(str(error).split()) or type(error).__name__
-        raise WeftError(f"{KEY}: {name} cannot be read as an encoder of Hugging Face transformers: {told}") from None
+        cannot = "" if Path(name).is_dir() else "is no folder here, and "
+        raise WeftError(f"{KEY}: {name} {cannot}cannot be read as an encoder of transformers: {told}") from None
     finally:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
 
 
-def library() -> ModuleType:
+def library() -> Any:
     try:
         import transformers
     except ImportError:
