@@ -76,4 +76,4 @@ def test_help_loads_nothing_heavy() -> None:
 def test_predicting_loads_no_training_code() -> None:
     loaded = loaded_by("import weft\nweft.load")
     assert not {name for name in loaded if name.startswith("weft.training")}
-    assert not loaded & {"matplotlib", "sacrebleu", "starlette", "tensorboard"}
+    assert not loaded & {"matplotlib", "sacrebleu", "starlette", "tensorboard", "transformers"}

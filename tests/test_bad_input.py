@@ -165,6 +165,11 @@ def nothing(_: pytest.MonkeyPatch) -> None:
     pass
 
 
+def without_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe_with("  source: {kind: character, size: 40}\n", "")(monkeypatch)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+
+
 # What each row needs besides pairs.tsv, recipe.yaml and runs/words. A row that is not here needs nothing.
 SETUPS: dict[str, Setup] = {
     "a folder that is no run": has_folder("folder"),
@@ -204,6 +209,10 @@ SETUPS: dict[str, Setup] = {
     "shared embeddings without a shared vocabulary": recipe_with(
         "  width: 8\n", "  width: 8\n  embedding: {share: all, dropout: 0.1}\n"
     ),
+    "a pretrained encoder that copies": recipe_with("  source: {kind: character, size: 40}\n", ""),
+    "a rate of what is not trained": recipe_with("  source: {kind: character, size: 40}\n", ""),
+    "a pretrained encoder that is not there": recipe_with("  source: {kind: character, size: 40}\n", ""),
+    "a pretrained encoder without transformers": without_transformers,
     "a vocabulary too small for the characters": recipe_with(
         "{kind: character, size: 40}", "{kind: character, size: 8}"
     ),

@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from encoders import write_bert
 from families import random_ids
 
 from weft.data.batch import Batch
+from weft.data.tokenizer import Tokenizer
+from weft.models.pretrained import PretrainedEncoder, pretrained
 from weft.models.seq2seq import Seq2Seq
 from weft.recipe import Recipe, checked
 from weft.recipe.model import SCORES
@@ -84,9 +87,13 @@ def test_a_quote_of_something_that_is_not_there_is_an_error() -> None:
 
 
 @each_page
-def test_recipes_build_and_can_be_trained(page: Path) -> None:
+def test_recipes_build_and_can_be_trained(page: Path, tmp_path: Path) -> None:
     for recipe in recipes(page):
-        model = Seq2Seq(recipe.model, 11, 11)
+        encoder = None
+        if recipe.model.encoder.kind == "pretrained":
+            bert = str(write_bert(tmp_path / "bert", list("abc")))
+            encoder = PretrainedEncoder(*pretrained(bert), recipe.model.encoder, Tokenizer.of(bert))
+        model = Seq2Seq(recipe.model, 11, 11, pretrained=encoder)
         source, fed, gold = (random_ids(lengths, 11) for lengths in ([5, 3], [4, 6], [4, 6]))
         batch = Batch(source, fed, gold, rows=np.arange(2))
         loss, tokens = model.loss(batch, 0.1, feeding(recipe.training.feeding, step=2000))

@@ -70,6 +70,31 @@ def test_overrides_win_and_are_read_as_yaml(tmp_path: Path) -> None:
     assert changed.name == "no_7"
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "vocabulary.shared=true",
+        "vocabulary.source={kind: word}",
+        "data.noise.drop=0.1",
+        "data.noise.mask=0.1",
+        "data.noise.swap=2",
+        "data.noise.characters=0.1",
+        "start.encoder=runs/x",
+        "start.source_vectors={file: x.vec}",
+        "model.embedding={share: inputs}",
+        "model.embedding={share: all}",
+        "model.embedding={source_width: 8}",
+        "model.copy_source=true",
+    ],
+)
+def test_a_pretrained_encoder_needs_no_pieces_of_ours(tmp_path: Path, override: str) -> None:
+    text = "data: {train: x}\nmodel: {encoder: {kind: pretrained, folder: bert}}"
+    assert load(tmp_path, text, "data.noise.target_drop=0.1").model.encoder.kind == "pretrained"
+    key = override.partition("=")[0]
+    with pytest.raises(WeftError, match=rf"{key}.*model\.encoder\.kind(:| is) pretrained, which"):
+        load(tmp_path, text, override)
+
+
 @pytest.mark.parametrize("override", ["training.steps", "=3", "training.stpes=3", "data.train.x.y=3"])
 def test_an_override_that_cannot_be_is_refused(tmp_path: Path, override: str) -> None:
     with pytest.raises(WeftError):

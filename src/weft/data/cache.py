@@ -37,10 +37,13 @@ def key(fingerprint: str) -> str:
     return blake2b(f"{FORMAT} {sentencepiece.__version__} {fingerprint}".encode(), digest_size=16).hexdigest()
 
 
-def fingerprint(recipe: Recipe, vocabularies: tuple[Vocabulary, Vocabulary] | None) -> str:
+def fingerprint(
+    recipe: Recipe, vocabularies: tuple[Vocabulary, Vocabulary] | None, source: Vocabulary | None = None
+) -> str:
     """The same for the same contents of the files to train on and to develop with, and the same settings of theirs.
 
     What is done to an example each time that it is trained on has no part in it: noise, sampling, weights of a mix.
+    `source` is the tokenizer of a pretrained encoder, where vocabularies are learnt.
     """
     data = recipe.data
     settings: dict[str, Any] = {
@@ -62,6 +65,8 @@ def fingerprint(recipe: Recipe, vocabularies: tuple[Vocabulary, Vocabulary] | No
             settings["also"].append(list(contents(mixed.train)))
     if data.direction == "both":
         settings["direction"] = data.direction
+    if vocabularies is None and source is not None:
+        settings["tokenizer"] = blake2b(source.model_bytes).hexdigest()
     if keeps_text(recipe):
         settings["text"] = True
     return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16).hexdigest()

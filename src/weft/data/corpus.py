@@ -16,6 +16,7 @@ from weft.data.counts import Counts
 from weft.data.mix import Mix
 from weft.data.preparation import COUNTS, SOURCE, TARGET, Preparation, Report
 from weft.data.store import Ids, Store
+from weft.data.tokenizer import load_source
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
 from weft.files import new_folder
@@ -100,13 +101,17 @@ def silent(line: str) -> None:
 
 
 def prepare(
-    recipe: Recipe, vocabularies: tuple[Vocabulary, Vocabulary] | None = None, report: Report = silent
+    recipe: Recipe,
+    vocabularies: tuple[Vocabulary, Vocabulary] | None = None,
+    report: Report = silent,
+    source: Vocabulary | None = None,
 ) -> Prepared:
     """The recipe's data, encoded; made now, or found in the cache where the same was made before.
 
-    Without `vocabularies` (source, target) they are learnt, from the training part alone. `report` is told what
-    goes on. Raises WeftError for files that cannot be read, for data of which nothing is left to train on or to hold
-    out, and for a cache that cannot be written. What a killed process leaves behind is never taken for a result.
+    Without `vocabularies` (source, target) they are learnt, from the training part alone; the target's alone where
+    `source` is given, the tokenizer of a pretrained encoder. `report` is told what goes on. Raises WeftError for files
+    that cannot be read, for data of which nothing is left to train on or to hold out, and for a cache that cannot be
+    written. What a killed process leaves behind is never taken for a result.
     """
     cache = cache_folder()
     try:
@@ -114,7 +119,7 @@ def prepare(
         remove_abandoned(cache)
         recipe = spool(direction.turned(recipe))
         check(recipe, vocabularies)
-        print_of_data = fingerprint(recipe, vocabularies)
+        print_of_data = fingerprint(recipe, vocabularies, source)
         folder = cache / key(print_of_data)
         if folder.is_dir():
             try:
@@ -123,7 +128,7 @@ def prepare(
                 report(f"the cached data cannot be used and is made anew: {error}")
                 shutil.rmtree(folder)
         with new_folder(folder) as unfinished:
-            Preparation(recipe, unfinished, report).run(vocabularies)
+            Preparation(recipe, unfinished, report).run(vocabularies, source)
         return open_prepared(folder, recipe, print_of_data)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -148,7 +153,7 @@ def open_prepared(folder: Path, recipe: Recipe, data: str) -> Prepared:
         counts = Counts.of_record(json.loads((folder / COUNTS).read_text("utf-8")))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeftError(f"{folder / COUNTS}: damaged: {error}") from None
-    source = Vocabulary.load(folder / SOURCE)
+    source = load_source(folder / SOURCE, recipe)
     target = source if recipe.vocabulary.shared else Vocabulary.load(folder / TARGET)
     tokens = direction.tokens(source) if recipe.data.direction == "both" else None
     train, dev = Corpus.open(folder / "train", tokens), Corpus.open(folder / "dev", tokens)

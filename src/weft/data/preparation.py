@@ -88,13 +88,14 @@ class Preparation:
         self.split_side: Side = 0 if has_source(self.data.train) else 1
         self.has_source = any(has_source(corpus.files) for corpus in self.corpora)
 
-    def run(self, vocabularies: tuple[Vocabulary, Vocabulary] | None) -> None:
+    def run(self, vocabularies: tuple[Vocabulary, Vocabulary] | None, given: Vocabulary | None = None) -> None:
+        """Without `vocabularies` they are learnt; of the source not where it is `given`."""
         begun = time.monotonic()
         self.report("reading the data")
         self.survey()
         if vocabularies is None:
-            source, target = self.learn()
-            self.counts.source_asked = self.settings.source.size
+            source, target = self.learn(given)
+            self.counts.source_asked = self.settings.source.size if given is None else given.size
             self.counts.target_asked = (self.settings.source if self.settings.shared else self.settings.target).size
         else:
             source, target = vocabularies
@@ -181,7 +182,7 @@ class Preparation:
             if corpus.counts.duplicates_dropped:
                 np.frombuffer(corpus.fates, np.uint8)[again] = DROPPED
 
-    def learn(self) -> tuple[Vocabulary, Vocabulary]:
+    def learn(self, given: Vocabulary | None) -> tuple[Vocabulary, Vocabulary]:
         def lines(*sides: Side) -> Iterator[str]:
             for corpus in self.corpora:
                 yield from (pair[side] for pair, fate in corpus.fated() if fate == TRAIN for side in sides)
@@ -193,6 +194,9 @@ class Preparation:
             )
 
         self.report("learning the vocabulary")
+        if given is not None:
+            given.save(self.folder / SOURCE)
+            return given, learnt(self.settings.target, TARGET, 1)
         if self.settings.shared:
             both = learnt(self.settings.source, SOURCE, 0, 1)
             return both, both
@@ -265,6 +269,8 @@ class Tally:
     def count(self, lines: list[str], encoded: list[list[int]]) -> None:
         self.pieces += sum(map(len, encoded))
         self.unknown += sum(ids.count(self.vocabulary.unk) for ids in encoded)
+        if not self.vocabulary.restores:
+            return
         back = self.vocabulary.decode_lines(encoded, self.threads)
         wrong = [line for line, other in zip(lines, back, strict=True) if line != other]
         self.failures += len(wrong)

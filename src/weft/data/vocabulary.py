@@ -38,6 +38,7 @@ class Vocabulary:
     unk = 1
     bos = 2
     eos = 3
+    restores = True  # text is meant to come back from its pieces
 
     def __init__(self, model_bytes: bytes) -> None:
         self.model_bytes = model_bytes

@@ -1,10 +1,12 @@
 """A model directory: all that anyone needs to use a model, and nothing pickled.
 
 recipe.yaml  model.safetensors  source.model  target.model  card.md
+encoder/  config.json  model.safetensors        of a pretrained encoder; its weights only where they are not trained
 """
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +16,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import weft.recipe
+from weft.data.tokenizer import Tokenizer, load_source
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
-from weft.files import replaced
+from weft.files import new_folder, replaced
+from weft.models.pretrained import PretrainedEncoder, unweighted
 from weft.models.seq2seq import Seq2Seq
+from weft.recipe import PretrainedEncoder as Pretrained
 from weft.recipe import Recipe
 
 RECIPE = "recipe.yaml"
@@ -25,6 +30,7 @@ WEIGHTS = "model.safetensors"
 SOURCE = "source.model"
 TARGET = "target.model"
 CARD = "card.md"
+ENCODER = "encoder"
 
 
 @dataclass(frozen=True)
@@ -45,18 +51,21 @@ def load(folder: Path, device: torch.device) -> Loaded:
     if not (folder / WEIGHTS).is_file():
         raise WeftError(f"{folder / WEIGHTS} is missing; a run has it after its first validation")
     source, target = load_vocabularies(folder, recipe)
-    network = network_of(recipe, source, target)
+    network = network_of(recipe, source, target, load_encoder(folder, recipe, source))
     read_weights(network, folder / WEIGHTS)
     return Loaded(recipe, network.to(device).eval(), source, target)
 
 
-def network_of(recipe: Recipe, source: Vocabulary, target: Vocabulary) -> Seq2Seq:
-    """What the recipe describes, with fresh weights."""
-    return Seq2Seq(recipe.model, source.size, target.size, torch.tensor(source.word_starts))
+def network_of(
+    recipe: Recipe, source: Vocabulary, target: Vocabulary, encoder: PretrainedEncoder | None = None
+) -> Seq2Seq:
+    """What the recipe describes, with fresh weights but for those of a pretrained encoder."""
+    starts = None if encoder else torch.tensor(source.word_starts)
+    return Seq2Seq(recipe.model, source.size, target.size, starts, encoder)
 
 
 def load_vocabularies(folder: Path, recipe: Recipe) -> tuple[Vocabulary, Vocabulary]:
-    source = Vocabulary.load(folder / SOURCE)
+    source = load_source(folder / SOURCE, recipe)
     return source, source if recipe.vocabulary.shared else Vocabulary.load(folder / TARGET)
 
 
@@ -64,6 +73,26 @@ def save_vocabularies(folder: Path, source: Vocabulary, target: Vocabulary, reci
     source.save(folder / SOURCE)
     if not recipe.vocabulary.shared:
         target.save(folder / TARGET)
+
+
+def load_encoder(folder: Path, recipe: Recipe, source: Vocabulary) -> PretrainedEncoder | None:
+    """The pretrained encoder of a model, with its weights where they are not trained; None where it has another."""
+    settings = recipe.model.encoder
+    if not isinstance(settings, Pretrained) or not isinstance(source, Tokenizer):
+        return None
+    network, config = unweighted(folder / ENCODER)
+    if not settings.trained:
+        read_weights(network, folder / ENCODER / WEIGHTS)
+    return PretrainedEncoder(network, config, settings, source)
+
+
+def save_encoder(folder: Path, encoder: PretrainedEncoder) -> None:
+    """Keep what `load_encoder` needs, in the place of what was there."""
+    shutil.rmtree(folder / ENCODER, ignore_errors=True)
+    with new_folder(folder / ENCODER) as beside:
+        encoder.config.save_pretrained(beside)
+        if not encoder.trained:
+            save_weights(encoder.network, beside / WEIGHTS)
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:

@@ -12,6 +12,7 @@ from weft.data.batch import Batch, Padded
 from weft.models.base import Decoder, Encoder, Memory
 from weft.models.conv import ConvolutionalDecoder, ConvolutionalEncoder
 from weft.models.nothing import Nothing
+from weft.models.pretrained import PretrainedEncoder
 from weft.models.rnn import RecurrentDecoder, RecurrentEncoder
 from weft.models.tags import Places, TagReader
 from weft.models.transformer import TransformerDecoder, TransformerEncoder
@@ -34,15 +35,25 @@ DECODERS: dict[str, Callable[..., Decoder[Any, Any]]] = {
 class Seq2Seq(nn.Module):
     """p(y | x) = prod_t p(y_t | y_<t, x) over tokens; it is a StepModel."""
 
-    def __init__(self, settings: Model, source_size: int, target_size: int, word_starts: Tensor | None = None) -> None:
-        """`word_starts` (source_size,) are the pieces that begin a word, for a decoder of tags; None: each does."""
+    def __init__(
+        self,
+        settings: Model,
+        source_size: int,
+        target_size: int,
+        word_starts: Tensor | None = None,
+        pretrained: PretrainedEncoder | None = None,
+    ) -> None:
+        """`word_starts` (source_size,) are the pieces that begin a word, for a decoder of tags; None: each does.
+
+        `pretrained` is the encoder of settings that want one; any other is made here.
+        """
         super().__init__()
         width, embedding = settings.width, settings.embedding
         tags = isinstance(settings.decoder, TagDecoder)
         self.target_input = Ids() if tags else TokenInput(target_size, width, embedding, embedding.target_width)
-        self.encoder = encoder(settings)
+        self.encoder = encoder(settings) if pretrained is None else pretrained
         self.source_input: TokenInput | None = None
-        if not isinstance(self.encoder, Nothing):
+        if not isinstance(self.encoder, Nothing | PretrainedEncoder):
             self.source_input = TokenInput(source_size, width, embedding, embedding.source_width)
             if embedding.share in ("inputs", "all") and isinstance(self.target_input, TokenInput):
                 self.source_input.embedding = self.target_input.embedding

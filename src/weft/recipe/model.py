@@ -256,7 +256,30 @@ class TagDecoder(Section):
     dropout: Part = Field(0.2, description="of the states that tags are read off")
 
 
-AnyEncoder = NoEncoder | RecurrentEncoder | ConvolutionalEncoder | TransformerEncoder
+class PretrainedEncoder(Section):
+    """An encoder of Hugging Face transformers, such as BERT, with its own tokenizer (Devlin et al. 2019)."""
+
+    kind: Literal["pretrained"] = "pretrained"
+    folder: str = Field(
+        min_length=1, description="one that save_pretrained wrote, or the name of a model on the Hugging Face hub"
+    )
+    states: Literal["last", "mixed"] = Field(
+        "last", description="of its last layer; mixed: a learned sum over all layers (Peters et al. 2018, equation 1)"
+    )
+    trained: bool = Field(False, description="learn its weights too; otherwise they stay as they are")
+    rate: float | None = Field(
+        None, gt=0.0, le=1.0, description="where trained: its part of the learning rate; null: 0.05"
+    )
+    dropout: Part = Field(0.1, description="of the states; what it drops inside, where trained, its own config says")
+
+    @model_validator(mode="after")
+    def only_what_is_trained_has_a_rate(self) -> PretrainedEncoder:
+        if self.rate is not None and not self.trained:
+            raise ValueError(f"model.encoder.rate is {self.rate:g}, which needs model.encoder.trained: true")
+        return self
+
+
+AnyEncoder = NoEncoder | RecurrentEncoder | ConvolutionalEncoder | TransformerEncoder | PretrainedEncoder
 AnyDecoder = RecurrentDecoder | ConvolutionalDecoder | TransformerDecoder | TagDecoder
 
 
@@ -287,6 +310,8 @@ class Model(Section):
             raise ValueError(
                 "model.decoder.attention is null and model.context.given is none: the source is never seen"
             )
+        if isinstance(self.encoder, PretrainedEncoder):
+            check_pretrained(self)
         if self.copy_source and self.decoder.attention is None:
             raise ValueError("model.copy_source copies what attention looks at: it needs an attention")
         if self.copy_source and isinstance(self.decoder, TransformerDecoder) and self.decoder.layer_drop:
@@ -310,6 +335,17 @@ def check_widths(name: str, width: int | list[int], layers: int) -> None:
         raise ValueError(f"model.{name}.width is {width}; expected 1 or more")
     if isinstance(width, list) and len(width) != layers:
         raise ValueError(f"model.{name}.width lists {len(width)} widths for {layers} layers")
+
+
+def check_pretrained(model: Model) -> None:
+    """ValueError where the source would need embeddings or pieces of ours."""
+    for key, asked in (
+        (f"embedding.share is '{model.embedding.share}'", model.embedding.share in ("inputs", "all")),
+        (f"embedding.source_width is {model.embedding.source_width}", model.embedding.source_width is not None),
+        ("copy_source is true", model.copy_source),
+    ):
+        if asked:
+            raise ValueError(f"model.{key}, but model.encoder.kind is pretrained, which has pieces of its own")
 
 
 def check_heads(name: str, stack: TransformerStack, width: int) -> None:

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from weft.recipe.data import Data, Vocabularies
-from weft.recipe.model import Model, TagDecoder
+from weft.recipe.data import Data, Vocabularies, Vocabulary
+from weft.recipe.model import Model, PretrainedEncoder, TagDecoder
 from weft.recipe.search import Search
 from weft.recipe.section import Section
 from weft.recipe.training import Start, Training, Validation
@@ -46,6 +46,8 @@ class Recipe(Section):
             raise ValueError(f"model.decoder.kind is tags, but data.direction is '{self.data.direction}'")
         if self.tags == "line":
             return self
+        if isinstance(self.model.encoder, PretrainedEncoder):
+            raise ValueError("model.encoder.kind is pretrained, whose pieces are not told apart by words, as tags need")
         if vocabulary.normalization != "identity":
             raise ValueError("tags of words need vocabulary.normalization: identity, or one word may become two")
         moved = [name for name in ("drop", "swap", "characters") if getattr(noise, name)]
@@ -53,6 +55,27 @@ class Recipe(Section):
             moved.append("mask")
         if moved:
             raise ValueError(f"data.noise.{moved[0]} would part words from their tags (model.decoder.of: {self.tags})")
+        return self
+
+    @model_validator(mode="after")
+    def a_pretrained_encoder_has_a_tokenizer(self) -> Recipe:
+        if not isinstance(self.model.encoder, PretrainedEncoder):
+            return self
+        side = "target" if self.data.direction == "backward" else "source"
+        asked = {
+            "vocabulary.shared": self.vocabulary.shared,
+            "data.direction: both": self.data.direction == "both",
+            f"vocabulary.{side}": getattr(self.vocabulary, side) != Vocabulary(),
+            **{f"data.noise.{key}": getattr(self.data.noise, key) for key in ("drop", "mask", "swap", "characters")},
+            "start.encoder": self.start.encoder,
+            f"start.{side}_vectors": getattr(self.start, f"{side}_vectors"),
+        }
+        for key, value in asked.items():
+            if value:
+                raise ValueError(
+                    f"{key} has no place beside model.encoder.kind: pretrained, "
+                    f"which cuts the source into pieces of its own"
+                )
         return self
 
     @model_validator(mode="after")

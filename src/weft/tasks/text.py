@@ -133,7 +133,10 @@ class Model:
         """Lines that know how many tokens their outputs have, where tags or `search.output_length` tell that."""
         if self.recipe.tags:
             of = self.recipe.tags
-            return [replace(line, tokens=count(self.source.words(line.sources[0]), of)) for line in lines]
+            return [
+                replace(line, tokens=1 if of == "line" else count(self.source.words(line.sources[0]), of))
+                for line in lines
+            ]
         if settings.output_length == "free":
             return lines
         if not self.has_source:

@@ -14,10 +14,11 @@ from weft.training.checkpoint import Ending, Progress
 
 def write(folder: Path, recipe: Recipe, progress: Progress, ending: Ending, counts: Counts) -> None:
     encoder, decoder = recipe.model.encoder, recipe.model.decoder
+    of_encoder = encoder.folder if encoder.kind == "pretrained" else counted(encoder.layers, "layer")
     lines = [
         f"# {recipe.name}",
         "",
-        f"Encoder: {encoder.kind}, {counted(encoder.layers, 'layer')}. Decoder: {decoder.kind}, "
+        f"Encoder: {encoder.kind}, {of_encoder}. Decoder: {decoder.kind}, "
         f"{counted(decoder.layers, 'layer')}. Width {recipe.model.width}. "
         f"Trained with weft for {counted(progress.step, 'step')} "
         f"in {progress.seconds / 60:.1f} minutes.",

@@ -69,6 +69,8 @@ def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> 
     settings["data"]["train"] = what
     for end in ("encoder", "decoder"):
         kind = kind_asked(asked, end)
+        if kind == "pretrained" and end == "encoder":
+            leave_the_source(settings, backward=data.direction == "backward")
         if kind in ("rnn", "conv"):
             settings["model"][end] = like_the_transformer(kind, settings["model"], end)
         if kind == "rnn":
@@ -143,6 +145,13 @@ def like_the_transformer(kind: str, model: dict[str, Any], end: str) -> dict[str
     return settings | {"layers": model[end]["layers"]} if kind == "conv" else settings
 
 
+def leave_the_source(settings: dict[str, Any], backward: bool) -> None:
+    """Choose nothing of what a pretrained encoder brings along: itself, and the pieces that it reads."""
+    said = "source" if backward else "target"
+    settings["model"] |= {"encoder": {}, "embedding": {"share": "target"}}
+    settings["vocabulary"] = {said: settings["vocabulary"][said]}
+
+
 def smallest(alphabet: frozenset[str]) -> int:
     """Pieces that hold every character and all bytes, with room for a few more."""
     return len(alphabet) + 512
@@ -167,13 +176,17 @@ def spoken(recipe: Recipe, source: Side, target: Side, pairs: int) -> list[str]:
     ends = [f"at most {counted(epochs, 'epoch')}"] if epochs else []
     if patience:
         ends.append(f"stops after {counted(patience, 'validation')} without a better {recipe.validation.metric}")
+    if encoder.kind == "pretrained":
+        read, of_encoder = "pieces of the encoder", encoder.folder
+    else:
+        read, of_encoder = names[recipe.vocabulary.source.kind], f"of {counted(encoder.layers, 'layer')}"
     return [
         f"{counted(pairs, 'pair')}{more}: {source.characters:.0f} characters a source, "
         f"{target.characters:.0f} a target; different words {source.types:,} and {target.types:,}",
-        f"source as {names[recipe.vocabulary.source.kind]}, target as {names[recipe.vocabulary.target.kind]}"
+        f"source as {read}, target as {names[recipe.vocabulary.target.kind]}"
         f"{', one vocabulary' if recipe.vocabulary.shared else ''}  (vocabulary.source.kind=..., "
         f"vocabulary.shared=...)",
-        f"{encoder.kind} encoder of {counted(encoder.layers, 'layer')}, "
+        f"{encoder.kind} encoder {of_encoder}, "
         f"{said}, width {recipe.model.width}  "
         f"(model.width=..., model.encoder.kind=rnn ...)",
         ", ".join([f"batches of {counted(recipe.training.batch_tokens, 'token')}", *ends]) + "  (training.steps=...)",

@@ -19,12 +19,15 @@ from weft.data.cache import concerning, fingerprint
 from weft.data.corpus import Prepared
 from weft.data.counterparts import texts, words
 from weft.data.direction import turned
+from weft.data.tokenizer import Tokenizer, load_source
 from weft.data.vectors import read_vectors, width_of
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError, counted
 from weft.models import directory
 from weft.models.directory import Loaded
+from weft.models.pretrained import PretrainedEncoder, pretrained
 from weft.models.seq2seq import Seq2Seq
+from weft.recipe import PretrainedEncoder as Pretrained
 from weft.recipe import Recipe, Vectors
 from weft.training.checkpoint import OPTIMIZER, put_optimizer, read_progress, states
 from weft.training.run import flat
@@ -87,6 +90,9 @@ class Start:
         self.vocabularies: tuple[Vocabulary, Vocabulary] | None = None  # to encode the data with; None: learn them
         self.loaded: dict[str, Loaded] = {}
         self.moments: dict[str, Tensor] = {}
+        before = str(folder) if self.goes_on else recipe.start.model
+        self.home = None if before is None else Path(before)  # the model whose pretrained encoder it is already
+        self.source = self.tokenizer()  # of a pretrained encoder; None: pieces are learnt
         if self.goes_on:
             self.vocabularies = own_vocabularies(recipe, folder)
             return
@@ -98,6 +104,26 @@ class Start:
                 with concerning(f"start.{part}"), torch.random.fork_rng(devices=[]):
                     self.loaded[part] = directory.load(Path(run), torch.device("cpu"))
                     self.check(part, run)
+
+    def tokenizer(self) -> Vocabulary | None:
+        settings = self.recipe.model.encoder
+        if not isinstance(settings, Pretrained):
+            return None
+        if self.home is None:
+            return Tokenizer.of(settings.folder)
+        return load_source(self.home / directory.SOURCE, self.recipe)
+
+    def encoder(self, source: Vocabulary) -> PretrainedEncoder | None:
+        """The pretrained encoder, for pieces of the source; None where it is another that the recipe wants."""
+        settings = self.recipe.model.encoder
+        if not isinstance(settings, Pretrained) or not isinstance(source, Tokenizer):
+            return None
+        if self.home is not None:
+            return directory.load_encoder(self.home, self.recipe, source)
+        encoder = PretrainedEncoder(*pretrained(settings.folder), settings, source)
+        weights = sum(parameter.numel() for parameter in encoder.network.parameters())
+        self.note(f"encoder from {settings.folder}: {weights:,} weights" + ", which stay" * (not settings.trained))
+        return encoder
 
     def check(self, part: str, run: str) -> None:
         old = self.loaded[part]

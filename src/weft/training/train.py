@@ -56,17 +56,20 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
     place = device(settings.device)
     start = Start(recipe, folder)
     with writing(folder), locked(folder):
-        data = prepare(recipe, start.vocabularies, report=say)
+        data = prepare(recipe, start.vocabularies, report=say, source=start.source)
         check_data(folder, data)
         for line in data.counts.report():
             say(line)
         torch.manual_seed(settings.seed)
-        network = directory.network_of(recipe, data.source, data.target)
+        encoder = start.encoder(data.source)
+        network = directory.network_of(recipe, data.source, data.target, encoder)
         start.put(network, data)
         network.to(place)
         model = Model(recipe, network, data.source, data.target)
         write_text(folder / directory.RECIPE, weft.recipe.dump(recipe))
         directory.save_vocabularies(folder, data.source, data.target, recipe)
+        if encoder is not None and not start.goes_on:
+            directory.save_encoder(folder, encoder)
         say(f"{sum(p.numel() for p in network.parameters()):,} parameters on {place}; the run is {folder}")
         heard = listeners(folder, settings.steps)
         try:

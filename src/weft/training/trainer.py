@@ -30,6 +30,8 @@ from weft.training.validation import Validation
 REPORT_EVERY = 50  # steps
 BAD_STEPS = 3  # in a row, and the run stops
 DUMP = "bad-batch.jsonl"
+PRETRAINED = "encoder.pretrained."  # what its parameters' names begin with
+PRETRAINED_RATE = 0.05
 
 
 class Trainer:
@@ -159,7 +161,7 @@ class Trainer:
         progress.bad_steps = 0
         rate = self.learning_rate.rate(progress.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["part"]
         self.optimizer.step()
         report.add(loss, tokens, rate, norm)
 
@@ -305,7 +307,7 @@ class Report:
 
 def make_optimizer(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Optimizer:
     settings = recipe.training.optimizer
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    trained = rated(recipe, network)
     if settings.kind == "sgd":
         return torch.optim.SGD(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
@@ -317,6 +319,17 @@ def make_optimizer(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Opti
         weight_decay=settings.weight_decay,
         fused=True,
     )
+
+
+def rated(recipe: Recipe, network: torch.nn.Module) -> list[dict[str, Any]]:
+    """The parameters that are trained, and the `part` of the learning rate that they are trained with."""
+    encoder = recipe.model.encoder
+    slow = (encoder.rate or PRETRAINED_RATE) if encoder.kind == "pretrained" else 1.0
+    groups: dict[float, list[torch.nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(slow if name.startswith(PRETRAINED) else 1.0, []).append(parameter)
+    return [{"params": parameters, "part": part} for part, parameters in groups.items()]
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -79,7 +79,7 @@ class Transfer:
         mean of the old pieces that its text is split into.
         """
         theirs = dict(self.old.network.named_parameters(remove_duplicate=False))
-        spoken = part == "encoder" and self.old.network.source_input is None
+        spoken = part == "encoder" and self.old.recipe.model.encoder.kind == "none"
         taken = Taken()
         for names, parameter in named(self.network):
             ours = [name for name in names if name.startswith(PARTS[part])]
@@ -191,7 +191,7 @@ def width(columns: slice) -> int:
 def check_meaning(part: str, run: str, old: Loaded, recipe: Recipe) -> None:
     """WeftError where the matrices of a run's part, or of its decoder for an encoder, would be of another function."""
     before, now = old.recipe.model, recipe.model
-    theirs = "decoder" if part == "encoder" and old.network.source_input is None else part
+    theirs = "decoder" if part == "encoder" and before.encoder.kind == "none" else part
     settings: dict[str, object] = {"reversed": False} | getattr(before, theirs).model_dump()
     others = [
         (f"model.{theirs}.{key}", settings[key], f"model.{part}.{key}", value)
