@@ -261,7 +261,7 @@ def together() -> Iterator[Processes]:
     for name, value in given.items():
         if not value or (name != "MASTER_ADDR" and not value.isdecimal()):
             raise WeftError(
-                f"WORLD_SIZE is {given['WORLD_SIZE']}, but {name} is {value or 'not set'!r}; several processes are "
+                f"WORLD_SIZE is {given['WORLD_SIZE']}, but {name} is {value or 'not set'}; several processes are "
                 f"started by torchrun --nproc-per-node N -m weft train ..."
             )
     store = PrefixStore(f"weft/{next(trainings)}", common_store())
