@@ -17,6 +17,7 @@ import torch
 import weft
 from weft.errors import WeftError
 from weft.models.seq2seq import Seq2Seq
+from weft.training.distributed import Lost
 from weft.training.trainer import Trainer
 
 RANK = int(os.environ["RANK"])
@@ -76,11 +77,17 @@ def run(disturbance: str, recipe: str, *overrides: str) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    try:
-        for more, words in groupby(sys.argv[1:], "--".__eq__):
-            if not more:
-                run(*words)
-    except WeftError as error:
-        if str(error):
-            print(f"weft: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    code = 0
+    for more, words in groupby(sys.argv[1:], "--".__eq__):
+        if more:
+            continue
+        try:
+            run(*words)
+        except WeftError as error:
+            code = error.exit_code
+            print(f"rank {RANK} ends with {code}", file=sys.stderr)
+            if str(error):
+                print(f"weft: {error}", file=sys.stderr)
+            if isinstance(error, Lost):
+                break
+    sys.exit(code)

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import PrefixStore, Store
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from weft.data.batch import Rows
@@ -95,17 +95,17 @@ class Processes:
         if self.alone:
             return
         self.wait = 60 * minutes
-        options: dict[str, Any] = {"backend": "gloo"}
+        backend = "gloo"
         if place.type == "cuda":
             torch.cuda.set_device(place)
-            options = {"backend": "cpu:gloo,cuda:nccl", "device_id": place}
+            backend = "cpu:gloo,cuda:nccl"
         with self.phase("connecting"):
             dist.init_process_group(
+                backend,
                 store=self.store,
                 rank=self.rank,
                 world_size=self.number,
                 timeout=timedelta(seconds=self.wait),
-                **options,
             )
 
     def share(self, rows: Rows) -> Rows:
@@ -241,10 +241,13 @@ class Processes:
         except (RuntimeError, ConnectionError):
             pass
 
-    def leave(self) -> None:
-        """End together: the store may be in the first process, which must not be gone before the others are."""
+    def disconnect(self) -> None:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+    def leave(self) -> None:
+        """End together: the store may be in the first process, which must not be gone before the others are."""
+        self.disconnect()
         self.put(f"left/{self.rank}", None)
         if self.first:
             for rank in range(1, self.number):
@@ -268,10 +271,15 @@ def together() -> Iterator[Processes]:
     processes = Processes(int(given["RANK"]), int(given["WORLD_SIZE"]), int(given["LOCAL_RANK"]), store)
     try:
         yield processes
-    except (Elsewhere, Lost):
+    except Lost:
+        raise
+    except Elsewhere:
+        processes.disconnect()
         raise
     except BaseException as error:
         processes.fail(error)
+        if isinstance(error, WeftError):
+            processes.disconnect()
         raise
     processes.leave()
 
@@ -283,7 +291,7 @@ def common_store() -> Store:
         store: Store = next(rendezvous("env://", timeout=timedelta(seconds=START)))[0]
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']} port {os.environ['MASTER_PORT']}"
-        raise WeftError(f"rank {os.environ['RANK']} does not reach the first process, {where}: {error}") from None
+        raise Lost(f"rank {os.environ['RANK']} has not met the other processes at {where}: {error}") from None
     return store
 
 

@@ -371,7 +371,8 @@ def make_optimizer(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Opti
     settings = recipe.training.optimizer
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if settings.kind == "sgd":
-        return torch.optim.SGD(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+        whole = recipe.training.parallel == "data"  # PyTorch has no fused SGD for parts of matrices
+        return torch.optim.SGD(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=whole)
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
     return kind(
         trained,
