@@ -96,7 +96,7 @@ class Gradients(nn.Module):
     def __init__(self, network: Seq2Seq) -> None:
         super().__init__()
         self.network = network
-        self.idle = nn.Parameter(network.output.projection.bias.new_zeros(()))
+        self.idle = nn.Parameter(next(network.parameters()).detach().new_zeros(()))
 
     def forward(self) -> Tensor:
         used = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
