@@ -161,6 +161,19 @@ def no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 
 
+def two_processes(devices: int = 0, **more: str) -> Setup:
+    """What torchrun tells one of two processes; the other never comes."""
+
+    def start(monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "here", **more}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("weft.training.distributed.common_store", torch.distributed.HashStore)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(devices))
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+
+    return start
+
+
 def nothing(_: pytest.MonkeyPatch) -> None:
     pass
 
@@ -220,6 +233,11 @@ SETUPS: dict[str, Setup] = {
     "a recipe that is no YAML": holds("other.yaml", "data: {train: pairs.tsv\n"),
     "standard input without quotes": holds("other.yaml", "data:\n  train: -\n"),
     "a recipe that is no mapping": holds("other.yaml", "pairs.tsv\n"),
+    "two processes, and not all that torchrun sets": two_processes(),
+    "two processes, and a batch for one": two_processes(MASTER_PORT="1"),
+    "two processes on one device": two_processes(devices=1, MASTER_PORT="1"),
+    "two processes and one device": two_processes(devices=1, MASTER_PORT="1"),
+    "two processes that leave out other layers": two_processes(MASTER_PORT="1"),
     "a device that is not there": no_accelerator,
     "something in the way": holds("runs/other/notes.txt", "mine\n"),
     "a run that is being trained": being_trained,

@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         sys.exit(run(given))
     except WeftError as error:
-        print(f"weft: {error}", file=sys.stderr)
+        if str(error):  # or another process has told
+            print(f"weft: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         if isinstance(error, BrokenPipeError):

@@ -46,7 +46,7 @@ def pad(
     """Ids side by side, (B,T), optionally with one id put before and one after each sequence."""
     before, after = int(first is not None), int(last is not None)
     lengths = np.fromiter((len(ids) + before + after for ids in sequences), np.int64, len(sequences))
-    data = np.zeros((len(sequences), int(lengths.max(initial=0))), np.int64)
+    data = np.zeros((len(sequences), int(lengths.max(initial=before + after))), np.int64)
     if first is not None:
         data[:, 0] = first
     for row, ids in enumerate(sequences):

@@ -35,7 +35,9 @@ class Examples:
         )
 
     def batch(self, draw: Rows, epoch: int) -> Batch:
-        """The examples that `order` drew for one batch of an epoch."""
+        """The examples that `order` drew for one batch of an epoch; there may be none."""
+        if not len(draw):
+            return read_batch(self.corpus, draw)
         rows = draw % len(self.corpus)
         chance = Chance(self.seed, epoch, draw)
         places = rows.tolist()

@@ -75,7 +75,7 @@ class TagReader(Decoder[TagsFixed, Tensor]):
         self.dropout = Dropout(settings.dropout)
         self.emit = nn.Linear(width, size)
         self.transitions = nn.Parameter(torch.zeros(size, size)) if settings.chain else None
-        self.temperature = nn.Parameter(torch.ones(()), requires_grad=False)  # fitted when training is over
+        self.temperature = nn.Parameter(torch.ones(1), requires_grad=False)  # fitted when training is over
 
     def init(self, memory: Memory) -> tuple[TagsFixed, Tensor]:
         assert memory.places is not None

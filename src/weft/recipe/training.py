@@ -91,6 +91,10 @@ class Training(Section):
     seed: int = Field(1, ge=0, lt=2**63)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     threads: int | None = Field(None, ge=1)
+    parallel: Literal["data", "sharded"] = Field(
+        "data", description="of several processes each holds the whole model (DDP), or a part of each matrix (FSDP)"
+    )
+    wait: float = Field(30.0, gt=0.0, description="minutes that processes wait for one another before the run ends")
     save_every: int = Field(500, ge=1, description="steps between states to resume from")
     keep_last: int = Field(5, ge=1, description="validated checkpoints kept for averaging")
     keep_best: int = Field(5, ge=1)

@@ -52,7 +52,7 @@ class Progress:
     data: str = ""  # fingerprint of what it is trained on
 
 
-def save_state(run: Path, progress: Progress, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def save_state(run: Path, progress: Progress, network: nn.Module, moments: dict[str, Tensor]) -> None:
     """Write all that resuming needs beside the last state, then remove the last one."""
     folder = run / TRAINING / f"state-{progress.step:08d}"
     reached = json.dumps(asdict(progress), indent=1)
@@ -61,7 +61,7 @@ def save_state(run: Path, progress: Progress, network: nn.Module, optimizer: tor
     else:
         with new_folder(folder) as beside:
             save_tensors(parameters(network), beside / WEIGHTS)
-            save_tensors(optimizer_tensors(network, optimizer), beside / OPTIMIZER)
+            save_tensors(moments, beside / OPTIMIZER)
             save_tensors(random_states(), beside / RANDOM)
             write_text(beside / PROGRESS, reached)
     for old in states(run):
@@ -73,14 +73,17 @@ def states(run: Path) -> list[Path]:
     return sorted((run / TRAINING).glob("state-*"))
 
 
-def load_state(run: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
-    """Put the last state into the network, the optimiser and the random generators; None where there is none."""
+def load_state(run: Path, network: nn.Module, trained: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
+    """Put the last state into the network, the optimiser and the random generators; None where there is none.
+
+    `trained` has the parameters that the optimiser changes, under the same names.
+    """
     found = states(run)
     if not found:
         return None
     folder = found[-1]
     put_weights(network, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
-    for name, put in ((OPTIMIZER, partial(put_optimizer, network, optimizer)), (RANDOM, put_random)):
+    for name, put in ((OPTIMIZER, partial(put_optimizer, trained, optimizer)), (RANDOM, put_random)):
         tensors = read_tensors(folder / name)
         try:
             put(tensors)
@@ -106,15 +109,6 @@ def read_json(path: Path, shape: type[Shape]) -> Shape:
         raise WeftError(f"{path}: damaged: {why}") from None
     except ValueError:
         raise WeftError(f"{path}: damaged: it is not JSON") from None
-
-
-def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The moments of every parameter, named `exp_avg.<parameter>` and so on."""
-    return {
-        f"{kind}.{name}": value
-        for name, parameter in parameters(network).items()
-        for kind, value in optimizer.state.get(parameter, {}).items()
-    }
 
 
 def put_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

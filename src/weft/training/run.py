@@ -29,6 +29,9 @@ FREE_TO_CHANGE = {
     "training.keep_best",
     "training.average",
     "training.device",
+    "training.accumulate",
+    "training.parallel",
+    "training.wait",
     "validation.patience",
 }
 

@@ -175,7 +175,7 @@ class Start:
         """Put the moments that the model's last state has into the optimiser, and tell what the run starts from."""
         if self.moments:
             try:
-                put_optimizer(trainer.network, trainer.optimizer, self.moments)
+                put_optimizer(trainer.parallel.trained, trainer.optimizer, self.moments)
             except ValueError as error:
                 raise WeftError(f"start.model: {self.recipe.start.model}: its state is damaged: {error}") from None
             self.note("the moments of its optimiser go on from its last state")

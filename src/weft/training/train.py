@@ -5,32 +5,36 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
 import torch
 
 import weft.recipe
-from weft.data.cache import spool
-from weft.data.corpus import prepare
+from weft.data.cache import cache_folder, spool
+from weft.data.corpus import prepare, silent
 from weft.data.direction import turned
+from weft.data.examples import read_batch
 from weft.errors import WeftError
 from weft.files import write_text
 from weft.models import directory
-from weft.models.device import device
 from weft.recipe import Recipe
 from weft.tasks.evaluate import validated_metrics
 from weft.tasks.text import Model, load
-from weft.training import card
+from weft.training import card, parallel
 from weft.training.calibration import calibrate
 from weft.training.checkpoint import states
+from weft.training.distributed import Elsewhere, Processes, together
 from weft.training.precision import bound_caches
 from weft.training.preset import suggest
 from weft.training.progress import listeners
 from weft.training.run import check_data, check_place, check_same, is_run, locked, writing
 from weft.training.start import Start, resolved
 from weft.training.trainer import Trainer
+
+PREPARING = ".preparing"
 
 
 class Interrupted(WeftError):
@@ -46,17 +50,39 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
     one that was made with other settings is left alone, with a WeftError that names them.
     """
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
-    recipe, folder = chosen(str(what), overrides, say)
-    recipe = spool(recipe)
+    with together() as processes:
+        return trained(processes, what, overrides, say if processes.first else silent)
+
+
+def trained(processes: Processes, what: str | Path, overrides: Sequence[str], say: Callable[[str], None]) -> Model:
+    def begun() -> tuple[Recipe, Path]:
+        recipe, folder = chosen(str(what), overrides, say)
+        parallel.check(recipe, processes)
+        validated_metrics(recipe)
+        return spool(recipe), folder
+
+    recipe, folder = processes.from_first("reading the recipe", begun)
     settings = recipe.training
-    validated_metrics(recipe)
     bound_caches()
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    place = device(settings.device)
+    place = processes.device(settings.device)
+    processes.connect(place, settings.wait)
     start = Start(recipe, folder)
-    with writing(folder), locked(folder):
-        data = prepare(recipe, start.vocabularies, report=say, source=start.source)
+    with ExitStack() as stack:
+
+        def hold() -> None:
+            stack.enter_context(writing(folder))
+            stack.enter_context(locked(folder))
+
+        processes.from_first("making the run's folder", hold)
+        if not folder.is_dir():
+            raise WeftError(f"{folder}: rank {processes.rank} does not see it; every machine must share it")
+        data = processes.one_on_each_machine(
+            "preparing the data",
+            lambda: prepare(recipe, start.vocabularies, report=say, source=start.source),
+            cache_folder() / PREPARING,
+        )
         check_data(folder, data)
         for line in data.counts.report():
             say(line)
@@ -64,16 +90,18 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
         encoder = start.encoder(data.source)
         network = directory.network_of(recipe, data.source, data.target, encoder)
         start.put(network, data)
-        network.to(place)
+        layout = parallel.parallel(recipe, network, place, processes, lambda: read_batch(data.train, np.arange(1)))
         model = Model(recipe, network, data.source, data.target)
-        write_text(folder / directory.RECIPE, weft.recipe.dump(recipe))
-        directory.save_vocabularies(folder, data.source, data.target, recipe)
-        if encoder is not None and not start.goes_on:
-            directory.save_encoder(folder, encoder)
-        say(f"{sum(p.numel() for p in network.parameters()):,} parameters on {place}; the run is {folder}")
-        heard = listeners(folder, settings.steps)
+        if processes.first:
+            write_text(folder / directory.RECIPE, weft.recipe.dump(recipe))
+            directory.save_vocabularies(folder, data.source, data.target, recipe)
+            if encoder is not None and not start.goes_on:
+                directory.save_encoder(folder, encoder)
+        on = str(place) if processes.alone else f"{processes.number} processes, each on {place.type}"
+        say(f"{sum(p.numel() for p in network.parameters()):,} parameters on {on}; the run is {folder}")
+        heard = listeners(folder, settings.steps) if processes.first else []
         try:
-            trainer = Trainer(recipe, model, data, folder, heard)
+            trainer = Trainer(recipe, model, data, folder, heard, layout, processes)
             start.begin(trainer)
             with signals(trainer):
                 ending = trainer.run()
@@ -81,11 +109,15 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
             for listener in heard:
                 listener.close()
         if ending is None:
+            if not processes.first:
+                raise Elsewhere(Interrupted.exit_code)
             step = f"{trainer.progress.step:,}"
-            raise Interrupted(f"{trainer.stop_wanted}; saved at step {step}. Go on with: weft train {folder}")
-        if told := calibrate(folder, data.dev, settings.batch_tokens):
+            raise Interrupted(f"{trainer.stopped}; saved at step {step}. Go on with: weft train {folder}")
+        progress, outcome = trainer.progress, ending
+        told = processes.from_first("fitting a temperature", lambda: calibrate(folder, data.dev, settings.batch_tokens))
+        if told:
             say(told)
-        card.write(folder, recipe, trainer.progress, ending, data.counts)
+        processes.from_first("writing the card", lambda: card.write(folder, recipe, progress, outcome, data.counts))
     say(f"done: {ending.reason}. Use it: weft predict {folder}")
     return load(folder, str(place))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from weft.data.batch import Batch
+from weft.data.batch import Batch, Rows
 from weft.data.corpus import Prepared
 from weft.data.examples import Examples
 from weft.errors import WeftError, counted
@@ -21,7 +21,9 @@ from weft.recipe import Recipe
 from weft.tasks.text import Model
 from weft.training import checkpoint
 from weft.training.checkpoint import Ending, Progress
+from weft.training.distributed import Processes
 from weft.training.feeding import feeding
+from weft.training.parallel import Single
 from weft.training.precision import precision
 from weft.training.progress import Listener
 from weft.training.schedule import LearningRate
@@ -35,10 +37,20 @@ PRETRAINED_RATE = 0.05
 
 
 class Trainer:
-    """Trains one model in one run folder; `run` goes on from the last state that the folder holds."""
+    """Trains one model in one run folder; `run` goes on from the last state that the folder holds.
+
+    Each of the processes that train together runs this, takes the same decisions, and only the first one writes.
+    """
 
     def __init__(
-        self, recipe: Recipe, model: Model, data: Prepared, folder: Path, listeners: Sequence[Listener]
+        self,
+        recipe: Recipe,
+        model: Model,
+        data: Prepared,
+        folder: Path,
+        listeners: Sequence[Listener],
+        parallel: Single,
+        processes: Processes,
     ) -> None:
         self.recipe = recipe
         self.settings = recipe.training
@@ -47,13 +59,16 @@ class Trainer:
         self.data = data
         self.folder = folder
         self.listeners = listeners
+        self.parallel = parallel
+        self.processes = processes
         self.examples = Examples(recipe, data)
         self.order = self.examples.order
         self.validation = Validation(recipe, model, data.dev)
         self.learning_rate = LearningRate(self.settings)
-        self.optimizer = make_optimizer(recipe, self.network)
+        self.optimizer = make_optimizer(recipe, parallel.trained)
         self.progress = Progress(micro_batches=self.settings.accumulate, data=data.fingerprint)
         self.stop_wanted = ""
+        self.stopped = ""  # why all processes do stop
 
     def tell(self, event: str, **record: Any) -> None:
         for listener in self.listeners:
@@ -65,47 +80,51 @@ class Trainer:
 
     def run(self) -> Ending | None:
         """Train to the end; None where it was told to stop before, and has saved all that it needs to go on."""
-        resumed = checkpoint.load_state(self.folder, self.network, self.optimizer)
+        resumed = checkpoint.load_state(self.folder, self.network, self.parallel.trained, self.optimizer)
+        self.parallel.spread(self.optimizer)
         if resumed is None:
             self.tell("start", step=0, time=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
             self.try_longest_batches()
-            self.validation.try_out()
+            self.processes.from_first("trial of a validation", self.validation.try_out)
         else:
             self.progress = resumed
+            self.progress.micro_batches = max(resumed.micro_batches, self.settings.accumulate)
             self.learning_rate.resume(resumed.plateau)
             self.tell("resume", step=resumed.step)
-        if not self.reason_to_end(self.progress.seconds):
+        if self.processes.first and not self.reason_to_end(self.progress.seconds):
             checkpoint.forget_ending(self.folder, self.recipe.validation.every)
-        self.network.train()
+        self.parallel.trained.train()
         began = time.monotonic() - self.progress.seconds
         reason = self.steps(lambda: time.monotonic() - began)
         self.progress.seconds = time.monotonic() - began
         self.save_state()
-        ending = None if self.stop_wanted else self.end(reason)
-        self.tell("end", step=self.progress.step, reason=ending.reason if ending else self.stop_wanted)
+        ending = None if self.stopped else self.end(reason)
+        self.tell("end", step=self.progress.step, reason=ending.reason if ending else self.stopped)
         return ending
 
     def end(self, reason: str) -> Ending:
         """Validate what has not been, see whether an average is better, and remember that it was done."""
-        before = checkpoint.read_ending(self.folder)
+        before = self.processes.from_first("end", lambda: checkpoint.read_ending(self.folder))
         step, count = self.progress.step, self.settings.average
         if before is not None and (before.step, before.average) == (step, count):
             return before
         if step % self.recipe.validation.every or self.progress.best is None:
             self.validate()
         best = "" if self.progress.best is None else f"{self.progress.best:.4g}"
-        outcome = self.averaged(count) or f"{best} (step {self.progress.best_step:,})"
-        ending = Ending(step, count, reason, outcome)
-        checkpoint.write_ending(self.folder, ending)
+        outcome = self.processes.from_first("averaging", lambda: self.averaged(count))
+        ending = Ending(step, count, reason, outcome or f"{best} (step {self.progress.best_step:,})")
+        if self.processes.first:
+            checkpoint.write_ending(self.folder, ending)
         return ending
 
     def steps(self, elapsed: Callable[[], float]) -> str:
         report = Report(elapsed)
-        for batch in self.batches():
-            reason = self.reason_to_end(elapsed())
+        for rows in self.draws():
+            batch = self.read(rows)
+            tokens, reason = self.agreed(elapsed(), int(batch.gold.lengths.sum()))
             if reason:
                 return reason
-            self.update(batch, report)
+            self.update(rows, batch, tokens, report)
             progress = self.progress
             progress.position += 1
             if progress.step % REPORT_EVERY == 0 and report.tokens:
@@ -118,19 +137,31 @@ class Trainer:
             if validated or progress.step % self.settings.save_every == 0:
                 progress.seconds = elapsed()
                 self.save_state()
-        return self.reason_to_end(elapsed())
+        return self.agreed(elapsed())[1]
 
-    def batches(self) -> Iterator[Batch]:
-        """The rest of this epoch, then those that follow."""
+    def agreed(self, elapsed: float, tokens: int = 0) -> tuple[int, str]:
+        """The tokens that all processes have, and why all end now, where one of them has a reason to."""
+        stop_wanted = self.stop_wanted
+        reason = self.reason_to_end(elapsed)
+        phase = f"start of step {self.progress.step + 1}"
+        all_tokens, ends = self.processes.sums(phase, tokens, bool(reason))
+        if ends:
+            reasons = self.processes.from_any(phase, (stop_wanted, reason) if reason else None)
+            assert reasons is not None
+            self.stopped, reason = reasons
+        return int(all_tokens), reason
+
+    def draws(self) -> Iterator[Rows]:
+        """What the order draws for each batch: the rest of this epoch, then those that follow."""
         progress = self.progress
         while self.settings.epochs is None or progress.epoch < self.settings.epochs:
-            for rows in self.order.epoch(progress.epoch)[progress.position :]:
-                yield self.read(rows)
+            yield from self.order.epoch(progress.epoch)[progress.position :]
             progress.epoch += 1
             progress.position = 0
 
-    def read(self, rows: Any) -> Batch:
-        return self.examples.batch(rows, self.progress.epoch)
+    def read(self, rows: Rows) -> Batch:
+        """The part of a batch that is for this process; it may be empty."""
+        return self.examples.batch(self.processes.share(rows), self.progress.epoch)
 
     def reason_to_end(self, elapsed: float) -> str:
         validation, progress = self.recipe.validation, self.progress
@@ -146,17 +177,16 @@ class Trainer:
             return f"no better {validation.metric} in {counted(progress.waited, 'validation')}"
         return ""
 
-    def update(self, batch: Batch, report: Report) -> None:
+    def update(self, rows: Rows, batch: Batch, tokens: int, report: Report) -> None:
         """One step of the optimiser over the whole batch, or none where its gradient is no number."""
         progress = self.progress
-        tokens = int(batch.gold.lengths.sum())
-        loss = self.gradient(batch, tokens)
-        norm = float(
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip or math.inf, foreach=True)
-        )
+        self.processes.seed(self.settings.seed, progress.step + 1)
+        loss = self.gradient(rows, batch, tokens)
+        with self.processes.phase(f"norm of the gradient of step {progress.step + 1}"):
+            norm = self.parallel.clip(self.settings.clip)
         progress.step += 1
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            self.skip(batch, f"loss {loss}, gradient norm {norm}")
+            self.skip(rows, f"loss {loss}, gradient norm {norm}")
             return
         progress.bad_steps = 0
         rate = self.learning_rate.rate(progress.step)
@@ -165,34 +195,54 @@ class Trainer:
         self.optimizer.step()
         report.add(loss, tokens, rate, norm)
 
-    def gradient(self, batch: Batch, tokens: int) -> float:
-        """The mean loss of the batch; its gradient is left in the parameters."""
+    @property
+    def parts(self) -> int:
+        """The micro-batches of one process."""
+        return -(-self.progress.micro_batches // self.processes.number)
+
+    def gradient(self, rows: Rows, batch: Batch, tokens: int) -> float:
+        """The mean loss of the whole batch of which this is a part; its gradient is left in the parameters."""
+        phase = f"gradient of step {self.progress.step + 1}"
         while True:
             random = checkpoint.random_states()
+            own, short = 0.0, False
             try:
-                return self.accumulated(batch, tokens)
+                with self.processes.phase(phase):
+                    own = self.accumulated(rows, batch, tokens)
             except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error) or self.progress.micro_batches >= len(batch.rows):
+                if not out_of_memory(error) or self.parts >= len(batch.rows):
                     raise
+                if not self.parallel.retries:
+                    raise WeftError(
+                        f"rank {self.processes.rank} is out of memory, and training.parallel is sharded, where a "
+                        f"gradient cannot be made again; expected training.accumulate above {self.parts}"
+                    ) from None
+                short = True
+            loss, shorts = self.processes.sums(phase, own, short)
+            if not shorts:
+                with self.processes.phase(phase):
+                    self.parallel.reduce()
+                return loss
             checkpoint.put_random(random)
             self.shrink()
 
-    def accumulated(self, batch: Batch, tokens: int) -> float:
+    def accumulated(self, rows: Rows, batch: Batch, tokens: int) -> float:
+        """The loss of this part of the batch, in nats for each token of the whole."""
         self.optimizer.zero_grad(set_to_none=True)
         feed = feeding(self.settings.feeding, self.progress.step + 1)
-        total = 0.0
-        for part in batch.parts(self.progress.micro_batches):
-            with precision(self.settings.precision, self.model.device):
-                loss, _ = self.network.loss(part.to(self.model.device), self.settings.label_smoothing, feed)
-                (loss / tokens).backward()
-            total += float(loss.detach())
+        total, number = 0.0, self.processes.number
+        for part, weight in self.parallel.passes(batch, self.parts, -(-len(rows) // number)):
+            with precision(self.settings.precision, self.parallel.device):
+                loss = self.parallel.loss(part.to(self.parallel.device), self.settings.label_smoothing, feed)
+                (weight * loss / (tokens / number)).backward()  # what is reduced is the mean of the processes
+            total += weight * float(loss.detach())
         return total / tokens
 
     def shrink(self) -> None:
         """Halve the micro-batch; the batch of one update stays what it was."""
-        self.progress.micro_batches *= 2
+        self.progress.micro_batches = 2 * self.parts * self.processes.number
         self.optimizer.zero_grad(set_to_none=True)
-        if self.model.device.type == "cuda":
+        if self.parallel.device.type == "cuda":
             torch.cuda.empty_cache()
         self.tell(
             "note",
@@ -200,50 +250,58 @@ class Trainer:
             f"the batch stays {self.settings.batch_tokens} tokens",
         )
 
-    def skip(self, batch: Batch, reason: str) -> None:
+    def skip(self, rows: Rows, reason: str) -> None:
         progress = self.progress
         progress.bad_steps += 1
         progress.skipped += 1
         self.optimizer.zero_grad(set_to_none=True)
         self.tell("skip", step=progress.step, reason=reason)
-        if progress.bad_steps < BAD_STEPS:
-            return
+        if progress.bad_steps >= BAD_STEPS:
+            self.processes.from_first("giving up", lambda: self.give_up(rows, reason))
+
+    def give_up(self, rows: Rows, reason: str) -> None:
         dump = self.folder / DUMP
         lines = [
-            {"row": int(row), "source": self.model.source.pieces(self.data.train.source(row).tolist()),
+            {"row": row, "source": self.model.source.pieces(self.data.train.source(row).tolist()),
              "target": self.model.target.pieces(self.data.train.target(row).tolist())}
-            for row in batch.rows
+            for row in (rows % len(self.data.train)).tolist()
         ]  # fmt: skip
         write_text(dump, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
         raise WeftError(
-            f"stopped at step {progress.step}: {BAD_STEPS} steps in a row gave {reason}; the last batch is in {dump}. "
-            f"A lower training.optimizer.learning_rate or a longer warmup usually helps"
+            f"stopped at step {self.progress.step}: {BAD_STEPS} steps in a row gave {reason}; the last batch is in "
+            f"{dump}. A lower training.optimizer.learning_rate or a longer warmup usually helps"
         )
 
     def try_longest_batches(self) -> None:
         """A gradient over the largest batches before the first step, so that memory runs out now or never."""
         random = checkpoint.random_states()
-        self.network.train()
+        self.parallel.trained.train()
         for rows in self.order.largest():
             batch = self.read(rows)
-            self.gradient(batch, int(batch.gold.lengths.sum()))
+            (tokens,) = self.processes.sums("trial of the longest batches", int(batch.gold.lengths.sum()))
+            self.gradient(rows, batch, int(tokens))
         self.optimizer.zero_grad(set_to_none=True)
         checkpoint.put_random(random)
 
     def validate(self) -> None:
         """Score the development set, keep the checkpoint, and make it the run's model where it is the best."""
         progress, settings = self.progress, self.settings
-        result = self.validation.run()
+        phase = f"validation of step {progress.step}"
+        with self.processes.phase(phase):
+            self.parallel.gather()
+        result = self.processes.from_first(phase, self.validation.run)
         score, higher = self.validation.deciding(result), self.validation.higher_is_better
         is_best = self.validation.is_better(score, progress.best)
         self.learning_rate.validated(-score if higher else score)
-        checkpoint.add_checkpoint(
-            self.folder, progress.step, score, self.network, settings.keep_last, settings.keep_best, higher
-        )
+        if self.processes.first:
+            checkpoint.add_checkpoint(
+                self.folder, progress.step, score, self.network, settings.keep_last, settings.keep_best, higher
+            )
         progress.plateau = self.learning_rate.state()
         progress.waited = 0 if is_best else progress.waited + 1
         if is_best:
             progress.best, progress.best_step = score, progress.step
+        if is_best and self.processes.first:
             save_weights(self.network, self.folder / WEIGHTS)
         self.tell(
             "validation",
@@ -276,7 +334,13 @@ class Trainer:
         return f"{score:.4g} (average of the last {len(chosen)} checkpoints)" if better else ""
 
     def save_state(self) -> None:
-        checkpoint.save_state(self.folder, self.progress, self.network, self.optimizer)
+        phase = f"state of step {self.progress.step}"
+        with self.processes.phase(phase):
+            self.parallel.gather()
+            moments = self.parallel.moments(self.optimizer)
+        self.processes.from_first(
+            phase, lambda: checkpoint.save_state(self.folder, self.progress, self.network, moments)
+        )
 
 
 class Report:
@@ -309,7 +373,8 @@ def make_optimizer(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Opti
     settings = recipe.training.optimizer
     trained = rated(recipe, network)
     if settings.kind == "sgd":
-        return torch.optim.SGD(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+        whole = recipe.training.parallel == "data"  # PyTorch has no fused SGD for parts of matrices
+        return torch.optim.SGD(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=whole)
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
     return kind(
         trained,
