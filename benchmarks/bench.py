@@ -41,7 +41,7 @@ def main() -> None:
         train, test = invented(out / "pairs", size)
     work = Work(out, size, train, test)
     work.write()
-    bench = Bench(out)
+    bench = Bench(out, options.engines)
     results: Record = {"machine": machine.described(), "size": asdict(size), "data": "own" if options.data else "made"}
     for part in options.only:
         if part == "training":
@@ -53,9 +53,10 @@ def main() -> None:
         else:
             print("start-up, preparation, padding", flush=True)
             results[part] = startup.measure(work, options.rounds)
-    results |= {"absent": sorted(bench.absent), "failed": bench.failed, "minutes": (time.monotonic() - began) / 60}
-    write_text(out / "results.json", json.dumps(results, indent=1, ensure_ascii=False))
-    chart.draw(results, out / "results.png")
+        missing: Record = {"absent": sorted(bench.absent), "failed": bench.failed}
+        results |= missing | {"minutes": (time.monotonic() - began) / 60}
+        write_text(out / "results.json", json.dumps(results, indent=1, ensure_ascii=False))
+        chart.draw(results, out / "results.png")
     if bench.absent:
         print(f"absent: {', '.join(results['absent'])}")
     for name, why in bench.failed.items():
@@ -73,9 +74,12 @@ def arguments() -> argparse.Namespace:
         "--models", type=names(training.MODELS), default=training.MODELS, metavar="MODELS",
         help=f"to train, of {','.join(training.MODELS)} (all)",
     )  # fmt: skip
+    parser.add_argument(
+        "--engines", type=lambda text: text.lower().split(","), metavar="NAMES", help="such as weft,ctranslate2 (all)"
+    )
     parser.add_argument("--threads", type=counts, default=(1, 2), help="separated by commas (1,2)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each engine (3)")
-    parser.add_argument("--steps", type=int, default=4, help="training steps a turn (4)")
+    parser.add_argument("--steps", type=int, default=3, help="training steps a turn (3)")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="the folder of results (runs/bench)")
     parser.add_argument("--quick", action="store_true", help="tiny models and amounts: figures mean nothing")
     options = parser.parse_args()
@@ -84,7 +88,7 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-class names:  # noqa: N801
+class names:
     """A comma-separated list of some of what there is."""
 
     def __init__(self, known: tuple[str, ...]) -> None:

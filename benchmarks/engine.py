@@ -118,8 +118,9 @@ class Engine:
 class Bench:
     """Starts engines, asks them, and keeps what could not be had: those absent, and those that failed."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, wanted: Sequence[str] | None = None) -> None:
+        """`wanted`: what the names of engines begin with, if not all are."""
+        self.folder, self.wanted = folder, wanted
         self.absent: set[str] = set()
         self.failed: dict[str, str] = {}
 
@@ -129,6 +130,8 @@ class Bench:
         running: dict[str, Engine] = {}
         try:
             for program in programs:
+                if self.wanted and not program.name.lower().startswith(tuple(self.wanted)):
+                    continue
                 if (interpreter := program.interpreter()) is None:
                     self.absent.add(str(program.package))
                     continue

@@ -36,4 +36,4 @@ def operations(work: dict[str, Any], source: int, target: int) -> float:
     width, wide, layers = work["width"], work["feed_forward"], work["layers"]
     encoder = layers * (4 * width**2 + 2 * width * wide) + layers * 2 * width**2  # and keys, values of its memory
     decoder = layers * (6 * width**2 + 2 * width * wide) + width * work["vocabulary"]
-    return 6.0 * (source * encoder + target * decoder)
+    return float(6 * (source * encoder + target * decoder))

@@ -29,7 +29,7 @@ training.train(sys.argv[1], f"out={sys.argv[2]}", "training.steps=1000")
 
 
 def measure(work: Work, rounds: int) -> Record:
-    found = {
+    found: Record = {
         "help_seconds": median(timed([sys.executable, "-m", "weft", "--help"]) for _ in range(rounds)),
         "first_step_seconds": median(first_step(work) for _ in range(rounds)),
         "preparation": preparation(work),
@@ -81,5 +81,3 @@ def preparation(work: Work) -> dict[str, float]:
         shutil.rmtree(cache)
     os.environ["WEFT_CACHE"] = before
     return rates
-
-

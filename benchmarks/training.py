@@ -41,14 +41,19 @@ def measure(bench: Bench, models: list[str], threads: int, rounds: int, steps: i
 
 
 def compared(answers: dict[str, list[Record]], work: dict[str, Any]) -> Record:
-    raw = {name: [one["operations"] / one["seconds"] for one in each] for name, each in answers.items() if name.startswith(RAW)}
-    rates = {name: [one["tokens"] / one["seconds"] for one in each] for name, each in answers.items() if not name.startswith(RAW)}
+    rates: dict[str, list[float]] = {}
+    raw: dict[str, list[float]] = {}
+    for name, each in answers.items():
+        if name.startswith(RAW):
+            raw[name] = [one["operations"] / one["seconds"] for one in each]
+        else:
+            rates[name] = [one["tokens"] / one["seconds"] for one in each]
     found: Record = {}
-    for name, each in rates.items():
+    for name, rate in rates.items():
         last = answers[name]
         found[name] = {
-            "tokens_per_second": median(each),
-            "rounds": each,
+            "tokens_per_second": median(rate),
+            "rounds": rate,
             "tokens_per_step": sum(one["tokens"] for one in last) / sum(one["steps"] for one in last),
             "peak_mb": last[-1]["peak_mb"],
         }
@@ -57,17 +62,13 @@ def compared(answers: dict[str, list[Record]], work: dict[str, Any]) -> Record:
                 found[name][f"{share}_share"] = median(one[share] / one["seconds"] for one in last)
             of_products = raw.get(name.replace(OURS, RAW))
             if of_products:
-                reached = [
-                    operations(work, one["source_tokens"], one["tokens"]) / one["seconds"] for one in answers[name]
-                ]
+                reached = [operations(work, one["source_tokens"], one["tokens"]) / one["seconds"] for one in last]
                 found[name]["operations_per_second"] = median(reached)
                 found[name]["fraction_of_products"] = ratio(reached, of_products)
         else:
-            found[name]["weft_is_faster"] = {
-                ours: ratio(rates[ours], each) for ours in rates if ours.startswith(OURS)
-            }
-    for name, each in raw.items():
-        found[name] = {"operations_per_second": median(each), "rounds": each}
+            found[name]["weft_is_faster"] = {ours: ratio(rates[ours], rate) for ours in rates if ours.startswith(OURS)}
+    for name, rate in raw.items():
+        found[name] = {"operations_per_second": median(rate), "rounds": rate}
     return found
 
 

@@ -1,11 +1,11 @@
 """What all engines get: the same tokens, batches, shapes and weights, as files that need no weft to be read.
 
-    <folder>/work.json                shapes and settings
-             train.source, .target    ids of each training pair, separated by spaces, without begin and end
-             test.source              likewise, of what is to be decoded
-             lines.txt                the same as text
-             batches.json             the rows of each batch of the first epoch
-             weights.npz              what the Transformer has learnt, by weft's names, without an output bias
+<folder>/work.json                shapes and settings
+         train.source, .target    ids of each training pair, separated by spaces, without begin and end
+         test.source              likewise, of what is to be decoded
+         lines.txt                the same as text
+         batches.json             the rows of each batch of the first epoch
+         weights.npz              what the Transformer has learnt, by weft's names, without an output bias
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Size:
     dropout: float = 0.1
     smoothing: float = 0.1
     pairs: int = 29_000  # synthetic ones
-    learning_steps: int = 400  # before weights are good enough for outputs of a sensible length
-    bulk: int = 512  # sentences
+    learning_steps: int = 250  # before weights are good enough for outputs of a sensible length
+    bulk: int = 320  # sentences
     single: int = 40  # sentences, one at a time
 
 
@@ -135,7 +135,8 @@ class Work:
         tensors = directory.read_tensors(run / directory.WEIGHTS)
         tensors["output.projection.bias"] = torch.zeros_like(tensors["output.projection.bias"])
         directory.save_tensors(tensors, model / directory.WEIGHTS)
-        np.savez(self.folder / "weights.npz", **{name: tensor.numpy() for name, tensor in tensors.items()})
+        arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in tensors.items()}
+        np.savez(self.folder / "weights.npz", **arrays)
         return model
 
 

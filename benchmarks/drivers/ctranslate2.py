@@ -50,7 +50,7 @@ def convert(work: dict[str, Any], weights: Weights, folder: Path) -> None:
 
 
 def fill(layer: Any, weights: Weights, name: str, decodes: bool) -> None:
-    """One layer; the attentions' queries, keys and values are one matrix, to the source queries are one of their own."""
+    """One layer; of self-attention, queries, keys and values are one matrix."""
     own, around = ("self_attention", "around_self") if decodes else ("attention", "around")
     three, out = layer.self_attention.linear
     three.weight, three.bias = (

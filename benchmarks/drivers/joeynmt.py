@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from benchmarks.drivers.sentences import Sentences
 from benchmarks.turns import StepTurns, Turns, read_ids, read_work
 
-BATCHES = (32, 64, 128)  # sentences
+BATCHES = (64, 128)  # sentences
 SPECIAL = {"unk": "<unk>", "pad": "<pad>", "bos": "<s>", "eos": "</s>"}
 LAYER = {
     "self_attention.query": "src_src_att.q_layer",
@@ -118,7 +119,7 @@ def train(turns: Turns, folder: Path, name: str) -> None:
     from joeynmt.training import TrainManager
 
     steps = StepTurns(turns)
-    file = folder / f"joeynmt-{name}-{os.getpid()}.json"  # JSON is YAML
+    file = folder / f"joeynmt-{name}-{os.getpid()}.json"
     file.write_text(json.dumps(configuration(folder, read_work(str(folder)), name)), "utf-8")
     step = TrainManager._train_step
 
@@ -141,8 +142,6 @@ def decode(turns: Turns, folder: Path) -> None:
     work = read_work(str(folder))
     settings = configuration(folder, work, "transformer")
     ordinary = [word for word in words(work) if word not in SPECIAL.values()]
-    from types import SimpleNamespace
-
     special = SimpleNamespace(**settings["data"]["special_symbols"], sep_token=None, sep_id=None, lang_tags=[])
     vocabulary = Vocabulary(ordinary, special)
     network = build_model(settings["model"], src_vocab=vocabulary, trg_vocab=vocabulary).eval()
@@ -160,7 +159,7 @@ def decode(turns: Turns, folder: Path) -> None:
             for row, n in enumerate(places):
                 source[row, : len(sentences[n]) + 1] = torch.tensor([*(number[i] for i in sentences[n]), end])
             mask = (source != network.pad_index).unsqueeze(1)
-            memory, hidden, mask, _ = network(return_type="encode", src=source, src_length=lengths, src_mask=mask)
+            memory, hidden, _, _ = network(return_type="encode", src=source, src_length=lengths, src_mask=mask)
             if beam == 1:
                 found, _, _ = greedy(mask, work["longest"] + 1, network, memory, hidden)
             else:
@@ -179,9 +178,9 @@ def put(network: Any, weights: Any, rows: list[int]) -> None:
     """weft's weights by JoeyNMT's names; its vocabulary has other numbers, `rows` are ours in its order."""
     import torch
 
-    named = {
-        f"{side}_embed.lut.weight": weights["target_input.embedding.weight"][rows] for side in ("src", "trg")
-    } | {"decoder.output_layer.weight": weights["target_input.embedding.weight"][rows]}
+    named = {f"{side}_embed.lut.weight": weights["target_input.embedding.weight"][rows] for side in ("src", "trg")} | {
+        "decoder.output_layer.weight": weights["target_input.embedding.weight"][rows]
+    }
     for name in weights.files:
         side, _, rest = name.partition(".")
         if side not in ("encoder", "decoder"):
@@ -207,5 +206,7 @@ def put(network: Any, weights: Any, rows: list[int]) -> None:
         raise ValueError(f"weights that do not fit: {missing} {unexpected}")
 
 
+WORK: dict[str, Callable[..., None]] = {"training": train, "decoding": decode}
+
 if __name__ == "__main__":
-    {"training": train, "decoding": decode}[sys.argv[2]](Turns(), Path(sys.argv[1]), *sys.argv[3:])
+    WORK[sys.argv[2]](Turns(), Path(sys.argv[1]), *sys.argv[3:])

@@ -39,7 +39,7 @@ class Transformer(nn.Module):
             if isinstance(part, nn.MultiheadAttention):
                 part.dropout = 0.0
             if isinstance(part, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
-                part.dropout = nn.Identity()
+                part.dropout.p = 0.0
         self.dropout = nn.Dropout(work["dropout"])
         self.bias = nn.Parameter(torch.zeros(work["vocabulary"]))
         self.register_buffer("positions", torch.from_numpy(table(1024, self.width)))
@@ -89,7 +89,8 @@ class Recurrent(nn.Module):
         else:
             energy = state @ keys.transpose(1, 2)
         context = energy.masked_fill(hidden[:, None], -torch.inf).softmax(-1) @ memory
-        return self.dropout(torch.tanh(self.readout(torch.cat([context, state], -1))))
+        looked: Tensor = self.dropout(torch.tanh(self.readout(torch.cat([context, state], -1))))
+        return looked
 
     def forward(self, source: Tensor, fed: Tensor) -> Tensor:
         hidden = source == self.pad
@@ -148,7 +149,7 @@ class Loop:
         loss = F.cross_entropy(
             scores.flatten(0, 1), gold.flatten(), ignore_index=work["pad"], label_smoothing=work["smoothing"]
         )
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         return int((gold != work["pad"]).sum())

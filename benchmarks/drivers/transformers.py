@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from benchmarks.drivers.ctranslate2 import table
 from benchmarks.drivers.sentences import Sentences
 from benchmarks.turns import Turns, read_ids, read_work
 
-BATCHES = (32, 64, 128)  # sentences
+BATCHES = (64, 128)  # sentences
 LAYER = {
     "self_attention.out": "self_attn.out_proj",
     "self_attention.query": "self_attn.q_proj",
@@ -136,5 +136,7 @@ def train(turns: Turns, folder: Path) -> None:
     turns.serve(Loop(folder, model(read_work(str(folder))), scores).steps)
 
 
+WORK: dict[str, Callable[..., None]] = {"training": train, "decoding": decode}
+
 if __name__ == "__main__":
-    {"training": train, "decoding": decode}[sys.argv[2]](Turns(), Path(sys.argv[1]))
+    WORK[sys.argv[2]](Turns(), Path(sys.argv[1]))

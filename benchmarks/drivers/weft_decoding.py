@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.drivers.sentences import Sentences
 from benchmarks.turns import Turns, read_work
 
-BATCH_TOKENS = (1024, 2048, 4096, 8192)
+BATCH_TOKENS = (1024, 2048, 4096)
 
 
 def main(folder: Path) -> None:
