@@ -18,7 +18,7 @@ import argparse
 import json
 import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from benchmarks import chart, decoding, machine, startup, training
@@ -32,9 +32,11 @@ PARTS = ("training", "decoding", "startup")
 def main() -> None:
     options = arguments()
     began = time.monotonic()
-    out = options.out.resolve()
+    out = (options.out or Path("runs/bench-quick" if options.quick else "runs/bench")).resolve()
     os.environ["WEFT_CACHE"] = str(out / "cache")
     size = QUICK if options.quick else Size()
+    if options.learn:
+        size = replace(size, learning_steps=options.learn)
     if options.data:
         train, test = (options.data[0].resolve(), options.data[1].resolve()), options.test.resolve()
     else:
@@ -48,7 +50,7 @@ def main() -> None:
             results[part] = training.measure(bench, options.models, max(options.threads), options.rounds, options.steps)
         elif part == "decoding":
             print("weights to decode with", flush=True)
-            work.learn(options.model)
+            work.learn()
             results[part] = decoding.measure(bench, options.threads, options.rounds)
         else:
             print("start-up, preparation, padding", flush=True)
@@ -68,7 +70,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs=2, type=Path, metavar=("SOURCE", "TARGET"), help="pairs to train on (invented)")
     parser.add_argument("--test", type=Path, metavar="SOURCE", help="lines to decode, which --data needs")
-    parser.add_argument("--model", type=Path, metavar="RUN", help="a run with this Transformer and data (trained now)")
+    parser.add_argument("--learn", type=int, metavar="STEPS", help="to train the weights to decode with, once (250)")
     parser.add_argument("--only", type=names(PARTS), default=PARTS, metavar="PARTS", help=f"of {','.join(PARTS)} (all)")
     parser.add_argument(
         "--models", type=names(training.MODELS), default=training.MODELS, metavar="MODELS",
@@ -80,7 +82,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=counts, default=(1, 2), help="separated by commas (1,2)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each engine (3)")
     parser.add_argument("--steps", type=int, default=3, help="training steps a turn (3)")
-    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="the folder of results (runs/bench)")
+    parser.add_argument("--out", type=Path, help="the folder of results (runs/bench)")
     parser.add_argument("--quick", action="store_true", help="tiny models and amounts: figures mean nothing")
     options = parser.parse_args()
     if options.data and not options.test:

@@ -30,14 +30,12 @@ def panels(results: Record) -> list[tuple[str, Bars, str]]:
     found: list[tuple[str, Bars, str]] = []
     for model, engines in results.get("training", {}).items():
         bars = [(name, one["tokens_per_second"]) for name, one in engines.items() if "tokens_per_second" in one]
-        found.append((f"{TITLES[model]}: trained target tokens a second", bars, ",.0f"))
+        found.append((f"{TITLES[model]}: tokens/s trained", bars, ",.0f"))
     for task, engines in results.get("decoding", {}).items():
         if task not in TITLES:
             continue
         key, what = (
-            ("sentences_per_second", "sentences a second, more is better")
-            if task.endswith("bulk")
-            else ("p50_ms", "milliseconds, less is better")
+            ("sentences_per_second", "sentences/s") if task.endswith("bulk") else ("p50_ms", "ms, less is better")
         )
         found.append((f"{TITLES[task]}: {what}", [(name, one[key]) for name, one in engines.items()], ",.4g"))
     return [panel for panel in found if panel[1]]

@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = "WEFT_PEERS"  # name=interpreter, separated by spaces
-PATIENCE = 300.0  # seconds to wait for an answer
+PATIENCE = 600.0  # seconds to wait for an answer
 
 Record = dict[str, Any]
 

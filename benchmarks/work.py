@@ -14,6 +14,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,6 @@ class Work:
         size, (source, target) = self.size, self.train
         return {
             "name": name,
-            "out": str(self.folder / "runs"),
             "data": {"train": {"source": str(source), "target": str(target)}, "dev_fraction": 0.02},
             "vocabulary": {"shared": True, "source": {"kind": "bpe", "size": size.vocabulary}},
             "model": model,
@@ -120,24 +120,24 @@ class Work:
         }
         write_text(self.folder / "work.json", json.dumps(shapes, indent=1))
 
-    def learn(self, known: Path | None) -> Path:
-        """A model directory with the Transformer's weights, from a run that is known or trained now, in weights.npz.
+    def learn(self) -> None:
+        """Train the Transformer, or find it trained, and leave it in `model` and weights.npz.
 
-        The bias of the output is zero, because some engines have none.
+        The bias of the output is zero there, because some engines have none.
         """
-        run = known or self.folder / "runs" / "transformer"
+        out = self.folder / "runs" / blake2b(f"{self.data.fingerprint} {self.size}".encode(), digest_size=6).hexdigest()
+        run = out / "transformer"
         if not (run / directory.CARD).exists():
-            weft.train(self.recipe_file("transformer"), say=lambda line: None)
+            weft.train(self.recipe_file("transformer"), f"out={out}", say=lambda line: None)
         model = self.folder / "model"
-        if model.exists():
-            shutil.rmtree(model)
+        for before in (model, self.folder / "ctranslate2"):
+            shutil.rmtree(before, ignore_errors=True)
         shutil.copytree(run, model, ignore=shutil.ignore_patterns("checkpoints", "training", "states", ".*"))
         tensors = directory.read_tensors(run / directory.WEIGHTS)
         tensors["output.projection.bias"] = torch.zeros_like(tensors["output.projection.bias"])
         directory.save_tensors(tensors, model / directory.WEIGHTS)
         arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in tensors.items()}
         np.savez(self.folder / "weights.npz", **arrays)
-        return model
 
 
 def models(size: Size) -> dict[str, dict[str, Any]]:

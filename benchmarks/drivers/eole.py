@@ -44,6 +44,7 @@ def configuration(folder: Path, work: dict[str, Any], name: str) -> dict[str, An
     vocabulary.write_text(
         "".join(f"{number}\t1\n" for number in range(work["vocabulary"]) if number not in special), "utf-8"
     )
+    pairs = len((folder / "train.source").read_text("utf-8").splitlines())  # or it reads them again and again
     files = {"path_src": str(folder / "train.source"), "path_tgt": str(folder / "train.target")}
     return {
         "save_data": str(folder / "eole" / "data"),
@@ -60,7 +61,7 @@ def configuration(folder: Path, work: dict[str, Any], name: str) -> dict[str, An
         "data": {"corpus": files, "valid": files},
         "training": {
             "model_path": str(folder / "eole" / name), "keep_checkpoint": 1, "save_checkpoint_steps": 1000000,
-            "train_steps": 1000000, "valid_steps": 1000000, "bucket_size": 262144, "num_workers": 0,
+            "train_steps": 1000000, "valid_steps": 1000000, "bucket_size": pairs, "num_workers": 0,
             "world_size": 1, "gpu_ranks": [], "batch_type": "tokens", "batch_size": work["batch_tokens"],
             "batch_size_multiple": 1, "accum_count": [1], "accum_steps": [0], "dropout_steps": [0],
             "dropout": [work["dropout"]], "attention_dropout": [0.0], "compute_dtype": "fp32", "optim": "adam",
