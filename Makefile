@@ -1,5 +1,7 @@
 # make demo     train a pronunciation model in about three minutes, and look at what it does
 # make check    what CI runs: lint, types, test
+# make bench    weft beside its peers: speed, memory, start-up (some twelve minutes; QUICK=1: does it run?)
+# make profile  where the time of a training and of a decoding step goes
 # make product  the contract over every combination of parts (some four minutes)
 #
 # The first target makes .venv, once. With another Python: make demo PYTHON=python3.12; in an environment
@@ -21,7 +23,7 @@ export RUFF_CACHE_DIR := $(CACHES)/ruff
 export MYPY_CACHE_DIR := $(CACHES)/mypy
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHES)/hypothesis
 
-.PHONY: demo test product lint types check clean
+.PHONY: demo test product bench profile lint types check clean
 
 demo: $(INSTALLED)
 	@$(PY) demo/pronounce.py
@@ -31,6 +33,12 @@ test: $(INSTALLED)
 
 product: $(INSTALLED)
 	@WEFT_WHOLE_PRODUCT=1 $(PY) -m pytest tests/models/test_product.py
+
+bench: $(INSTALLED)
+	@$(PY) -m benchmarks.bench $(if $(QUICK),--quick) $(ARGS)
+
+profile: $(INSTALLED)
+	@$(PY) -m benchmarks.breakdown $(if $(QUICK),--quick) $(ARGS)
 
 lint: $(INSTALLED)
 	@$(PY) -m ruff check .

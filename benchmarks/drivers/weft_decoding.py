@@ -1,0 +1,33 @@
+"""weft's search, from lines to text. Arguments: folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.drivers.sentences import Sentences
+from benchmarks.turns import Turns, read_work
+
+BATCH_TOKENS = (1024, 2048, 4096)
+
+
+def main(folder: Path) -> None:
+    turns = Turns()
+    import weft
+
+    model = weft.load(folder / "model")
+    numbers = {piece: str(number) for number, piece in enumerate(model.target.pieces(range(model.target.size)))}
+
+    def translate(lines: Sequence[str], beam: int, batch: int) -> list[list[str]]:
+        said = model.predict(lines, beam=beam, batch_tokens=max(batch, 64))
+        return [[numbers[piece] for piece in one.tokens] for one in said]
+
+    lines = (folder / "lines.txt").read_text("utf-8").splitlines()
+    decoder = Sentences(lines, read_work(str(folder))["single"], BATCH_TOKENS, translate)
+    translate(lines[:4], 2, 1024)
+    turns.serve(decoder.decode)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
