@@ -201,6 +201,11 @@ SETUPS: dict[str, Setup] = {
     "a JSON value that is no string": holds(
         "words.jsonl", '{"source": "ab", "target": "A"}\n{"source": "c", "target": 3}\n'
     ),
+    "a conversation whose turn is no string": holds("words.jsonl", '["ab", "A B"]\n["cd", 3]\n'),
+    "a line that is no conversation": holds("words.jsonl", '{"source": "ab", "target": "A B"}\n'),
+    "a turn that holds what stands between turns": holds("words.jsonl", '["ab <turn> c", "A B"]\n'),
+    "conversations that are not asked for": holds("words.jsonl", '{"turns": ["ab", "A B"]}\n'),
+    "conversations backward": holds("words.jsonl", '["ab", "A B"]\n'),
     "a key that is not there": holds("words.jsonl", '{"word": "ab", "target": "A B"}\n'),
     "unequal numbers of lines": unequal,
     "tags and words of unequal count": tags_of("a b\tX Y\nc d\tX\n"),

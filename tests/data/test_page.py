@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "more.en": SOURCES,
         "more.de": TARGETS,
         "lines.txt": TARGETS,
+        "chat.jsonl": [json.dumps(list(pair)) for pair in zip(SOURCES, TARGETS, strict=True)],
     }
     for name, lines in contents.items():
         Path(name).write_text(column(lines))
@@ -47,4 +49,4 @@ def test_recipes_of_the_page_make_batches(text: str) -> None:
 
 
 def test_there_are_recipes() -> None:
-    assert len(RECIPES) == 5
+    assert len(RECIPES) == 6

@@ -162,13 +162,13 @@ def chosen_files(options: argparse.Namespace, test: Files | None, has_source: bo
 
 
 def chosen_columns(options: argparse.Namespace, columns: Columns) -> Columns:
-    from weft.recipe import Columns
-
+    if columns.turns and options.columns_target:
+        raise WeftError("--columns-target has no part in conversations, whose two sides come from one list")
     source, target = (
         default if given is None else int(given) if given.isdecimal() else given
         for given, default in ((options.columns_source, columns.source), (options.columns_target, columns.target))
     )
-    return Columns(source=source, target=target)
+    return columns.model_copy(update={"source": source, "target": target})
 
 
 def read_items(files: Files, columns: Columns, several_references: bool, tags: Of | None = None) -> list[Item]:

@@ -47,7 +47,7 @@ def fingerprint(
     """
     data = recipe.data
     settings: dict[str, Any] = {
-        "data": data.model_dump(mode="json", include={"columns", "max_length", "duplicates"}),
+        "data": data.model_dump(mode="json", include={"columns", "max_length", "duplicates"}, exclude_none=True),
         "dev_fraction": data.dev_fraction if data.dev is None else None,
         "shared": recipe.vocabulary.shared,
         "vocabulary": (

@@ -31,7 +31,9 @@ def key_of(column: str | int, item: dict[str, Any], place: str) -> str:
     if "source" in keys and "target" in keys:
         keys = ["source", "target", *(key for key in keys if key not in ("source", "target"))]
     if not 1 <= column <= len(keys):
-        raise WeftError(f"{place}: no key {column} with a string: {counted(len(keys), 'such key')} found")
+        turns = any(isinstance(value, list) for value in item.values())
+        hint = "; conversations are read with data.columns.turns=3" if turns else ""
+        raise WeftError(f"{place}: no key {column} with a string: {counted(len(keys), 'such key')} found{hint}")
     return keys[column - 1]
 
 

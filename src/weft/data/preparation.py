@@ -24,6 +24,7 @@ from weft.data.direction import TOKENS
 from weft.data.read import Pair, has_source
 from weft.data.store import SIDES, Add, Side, written
 from weft.data.tagged import Of, pairs_in
+from weft.data.turns import TURN
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError, counted
 from weft.files import write_text
@@ -189,8 +190,9 @@ class Preparation:
 
         def learnt(settings: weft.recipe.Vocabulary, name: str, *sides: Side) -> Vocabulary:
             control = TOKENS.values() if self.data.direction == "both" else ()
+            whole = [TURN] if self.data.columns.turns and 0 in sides else []
             return Vocabulary.learn(
-                lines(*sides), settings, self.settings.normalization, self.folder / name, control=control
+                lines(*sides), settings, self.settings.normalization, self.folder / name, control=control, whole=whole
             )
 
         self.report("learning the vocabulary")

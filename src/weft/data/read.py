@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from weft.data.cells import joined, key_of, listed, place_of, short
+from weft.data.turns import answers_in
 from weft.errors import WeftError, counted, nearest
 from weft.recipe import Columns, Files, Parallel
 
@@ -238,6 +239,8 @@ def pairs_of(name: str, columns: Columns) -> Iterator[Pair]:
     path = Path(name)
     packed = path.suffix in COMPRESSED
     suffix = Path(path.stem).suffix if packed else path.suffix
+    if columns.turns and suffix != ".jsonl" and name != STDIN:
+        raise WeftError(f"{name}: data.columns.turns is {columns.turns}, but conversations are read from .jsonl")
     if suffix == ".parquet":
         if packed:
             raise WeftError(f"{name}: compressed Parquet is not read; supported are {FORMATS}")
@@ -251,7 +254,7 @@ def pairs_of(name: str, columns: Columns) -> Iterator[Pair]:
             return
         lines = chain([first], lines)
         if name == STDIN:
-            reader = jsonl_pairs if first.startswith("{") else tsv_pairs
+            reader = jsonl_pairs if columns.turns or first.startswith("{") else tsv_pairs
         elif "\t" in first:
             reader = tsv_pairs
         else:
@@ -314,7 +317,7 @@ def is_header(header: list[str], source: int, target: int) -> bool:
 
 
 def jsonl_pairs(name: str, lines: Iterator[str], columns: Columns) -> Iterator[Pair]:
-    """One JSON object a line.
+    """One JSON object a line, or with `columns.turns` one conversation.
 
     Numbered columns are the keys of the first object that have strings, `source` and `target` first.
     """
@@ -330,6 +333,9 @@ def jsonl_pairs(name: str, lines: Iterator[str], columns: Columns) -> Iterator[P
             raise WeftError(f"{place}: not JSON: {error.msg} at column {error.colno}") from None
         except RecursionError:
             raise WeftError(f"{place}: JSON nested too deeply") from None
+        if columns.turns:
+            yield from answers_in(item, columns.turns, columns, place)
+            continue
         if not isinstance(item, dict):
             raise WeftError(
                 f"{place}: {short(item)} is no JSON object; expected such as {{'source': ..., 'target': ...}}"

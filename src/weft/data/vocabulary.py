@@ -52,17 +52,19 @@ class Vocabulary:
         normalization: str,
         path: Path,
         control: Iterable[str] = (),
+        whole: Iterable[str] = (),
     ) -> Vocabulary:
         """Learn at most `settings.size` pieces, fewer where the text has fewer, and write them to `path` (.model).
 
         `word` splits at spaces and leaves rarer words unknown; the other kinds have every character of all lines.
         `byte_fallback` concerns bpe and unigram; SentencePiece has none for words and characters. Of more than two
         million lines a fixed random sample is learnt from, of very long lines the first 16,000 characters. Equal
-        lines give equal pieces. Pieces of `control` follow the special ones; no text is encoded as them. Raises
-        WeftError where there is no text, or where `size` cannot hold all characters.
+        lines give equal pieces. Pieces of `control` follow the special ones; no text is encoded as them. Words of
+        `whole` are one piece each, with the space before them. Raises WeftError where there is no text, or where
+        `size` cannot hold all characters.
         """
         sample, characters = sampled(lines)
-        control = list(control)
+        control, whole = list(control), [SPACE + word for word in whole]
         if not sample:
             raise WeftError(f"vocabulary.{path.stem}: there is no text to make a vocabulary from")
         if normalization == "nfkc":
@@ -70,7 +72,7 @@ class Vocabulary:
         reserved = sorted(characters & set(RESERVED))
         with_bytes = settings.byte_fallback and settings.kind in ("bpe", "unigram")
         if settings.kind != "word":
-            smallest = len(SPECIAL) + len(control) + BYTES * with_bytes + len(characters | {SPACE})
+            smallest = len(SPECIAL) + len(control) + len(whole) + BYTES * with_bytes + len(characters | {SPACE})
             if settings.size < smallest:
                 raise WeftError(
                     f"vocabulary.{path.stem}: size {settings.size} is too small for kind {settings.kind}: the text has "
@@ -92,7 +94,7 @@ class Vocabulary:
                 character_coverage=1.0,
                 required_chars="" if settings.kind == "word" else "".join(sorted(characters - {SPACE, *RESERVED})),
                 control_symbols=control,
-                user_defined_symbols=[] if settings.kind == "word" else reserved,
+                user_defined_symbols=[] if settings.kind == "word" else [*reserved, *whole],
                 max_sentence_length=8 * LONGEST,
                 num_threads=THREADS,
                 pad_id=cls.pad,

@@ -23,11 +23,18 @@ class Columns(Section):
     """Which columns of a TSV, CSV, JSONL or Parquet file hold the two sides: a name, or a number from 1.
 
     A name means that the first line of a TSV or CSV file names the columns. Of a list, the columns' texts follow one
-    another with a space between.
+    another with a space between. With `turns`, `source` is the key that holds a conversation: a name, or a number from
+    1 of those that hold lists.
     """
 
     source: str | int | list[str | int] = 1
     target: str | int | list[str | int] = 2
+    turns: int | None = Field(
+        None, ge=1, description="JSONL of conversations: each answer is a target, so many turns before it the source"
+    )
+    answers: str | None = Field(
+        None, description="with `turns`: answers are the turns of this role; null: all turns but the first"
+    )
 
     @field_validator("source", "target")
     @classmethod
@@ -35,6 +42,17 @@ class Columns(Section):
         if columns == []:
             raise ValueError("data.columns has an empty list; expected a name, a number from 1, or a list of these")
         return columns
+
+    @model_validator(mode="after")
+    def a_conversation_has_both_sides(self) -> Columns:
+        if self.turns is None:
+            if self.answers is not None:
+                raise ValueError(f"data.columns.answers is '{self.answers}', which needs data.columns.turns")
+        elif isinstance(self.source, list) or self.target != 2:
+            raise ValueError(
+                "data.columns.turns takes both sides from one list: `source` is its key, `target` has no part"
+            )
+        return self
 
 
 class Mixed(Section):
@@ -72,6 +90,12 @@ class Data(Section):
     @classmethod
     def a_lone_dash_is_standard_input(cls, files: Any) -> Any:
         return "-" if files == [None] else files  # how YAML reads `{train: -}`
+
+    @model_validator(mode="after")
+    def conversations_go_forward(self) -> Data:
+        if self.columns.turns and self.direction != "forward":
+            raise ValueError(f"data.columns.turns makes answers the targets, but data.direction is '{self.direction}'")
+        return self
 
 
 class Vocabulary(Section):
