@@ -9,7 +9,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,6 @@ from weft.models.seq2seq import Seen, Seq2Seq
 from weft.models.transformer import DecoderLayer, EncoderLayer
 from weft.recipe import Recipe
 from weft.training.distributed import Processes
-
-if TYPE_CHECKING:
-    from torch.distributed.tensor import DTensor
 
 Feed = Callable[[Seq2Seq, Batch], Seen]
 
@@ -146,7 +143,12 @@ class Sharded(Single):
             if isinstance(layer, DecoderLayer | EncoderLayer):
                 fully_shard(layer, mesh=mesh)
         self.root = Loss(self.trained)
-        fully_shard(self.root, mesh=mesh)
+        scalars = {
+            parameter for parameter in self.trained.parameters() if not (parameter.dim() or parameter.requires_grad)
+        }
+        for scalar in scalars:  # have no parts; one that is not trained is the same in all processes
+            scalar.data = scalar.data.to(device)
+        fully_shard(self.root, mesh=mesh, ignored_params=scalars)
 
     def passes(self, batch: Batch, parts: int, rows: int) -> Iterator[tuple[Batch, float]]:
         mine = batch.parts(parts)
@@ -186,10 +188,11 @@ class Sharded(Single):
 
     def part(self, tensor: Tensor, like: Tensor) -> Tensor:
         """What this process holds of it, by the same cut as another's."""
-        from torch.distributed.tensor import distribute_tensor
+        from torch.distributed.tensor import DTensor, distribute_tensor
 
-        there = cast("DTensor", like)
-        return distribute_tensor(tensor.to(self.device), there.device_mesh, there.placements, src_data_rank=None)
+        if not isinstance(like, DTensor):
+            return tensor
+        return distribute_tensor(tensor.to(self.device), like.device_mesh, like.placements, src_data_rank=None)
 
 
 class Loss(nn.Module):
