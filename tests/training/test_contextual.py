@@ -170,7 +170,16 @@ def test_another_run_starts_from_the_model_with_its_encoder(
     assert not kept[0].is_file() or kept[0].read_bytes() == kept[1].read_bytes()
 
 
-def test_a_run_without_a_recipe_may_have_one(bert: Path, recipe_file: Write, tmp_path: Path) -> None:
+def test_a_start_of_another_kind_is_an_error(contextual: Write, recipe_file: Write, tmp_path: Path) -> None:
+    train(recipe_file(name="plain"), "training.steps=2", say=silent)
+    with pytest.raises(WeftError, match=r"model\.encoder\.kind is 'rnn' there and 'pretrained' here"):
+        train(contextual("new"), f"start.model={tmp_path / 'runs' / 'plain'}", say=silent)
+    with pytest.raises(WeftError, match=r"start\.model: \S+/none: no such model directory"):
+        train(contextual("new"), f"start.model={tmp_path / 'none'}", say=silent)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_a_run_without_a_recipe_may_have_one(bert: Path, direction: str, recipe_file: Write, tmp_path: Path) -> None:
     recipe_file()
     told: list[str] = []
     model = train(
@@ -180,10 +189,15 @@ def test_a_run_without_a_recipe_may_have_one(bert: Path, recipe_file: Write, tmp
         "model.decoder.kind=rnn",
         f"out={tmp_path / 'runs'}",
         "training.steps=2",
+        f"data.direction={direction}",
         say=told.append,
     )
     assert f"pretrained encoder {bert}, rnn decoder of 1 layer" in "\n".join(told)
-    assert "source as pieces of the encoder, target as words" in "\n".join(told)
+    pieces = {
+        "forward": "source as the encoder's pieces, target as words  (vocabulary.target.kind=...)",
+        "backward": "source as words, target as the encoder's pieces  (vocabulary.source.kind=...)",
+    }
+    assert pieces[direction] in told
     assert model.recipe.vocabulary.shared is False
 
 

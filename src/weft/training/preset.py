@@ -176,16 +176,18 @@ def spoken(recipe: Recipe, source: Side, target: Side, pairs: int) -> list[str]:
     ends = [f"at most {counted(epochs, 'epoch')}"] if epochs else []
     if patience:
         ends.append(f"stops after {counted(patience, 'validation')} without a better {recipe.validation.metric}")
+    pieces = [names[recipe.vocabulary.source.kind], names[recipe.vocabulary.target.kind]]
+    hint = "vocabulary.source.kind=..., vocabulary.shared=..."
     if encoder.kind == "pretrained":
-        read, of_encoder = "pieces of the encoder", encoder.folder
+        of_encoder, backward = encoder.folder, recipe.data.direction == "backward"
+        pieces[backward], hint = "the encoder's pieces", f"vocabulary.{'source' if backward else 'target'}.kind=..."
     else:
-        read, of_encoder = names[recipe.vocabulary.source.kind], f"of {counted(encoder.layers, 'layer')}"
+        of_encoder = f"of {counted(encoder.layers, 'layer')}"
     return [
         f"{counted(pairs, 'pair')}{more}: {source.characters:.0f} characters a source, "
         f"{target.characters:.0f} a target; different words {source.types:,} and {target.types:,}",
-        f"source as {read}, target as {names[recipe.vocabulary.target.kind]}"
-        f"{', one vocabulary' if recipe.vocabulary.shared else ''}  (vocabulary.source.kind=..., "
-        f"vocabulary.shared=...)",
+        f"source as {pieces[0]}, target as {pieces[1]}"
+        f"{', one vocabulary' if recipe.vocabulary.shared else ''}  ({hint})",
         f"{encoder.kind} encoder {of_encoder}, "
         f"{said}, width {recipe.model.width}  "
         f"(model.width=..., model.encoder.kind=rnn ...)",

@@ -92,8 +92,9 @@ class Start:
         self.moments: dict[str, Tensor] = {}
         before = str(folder) if self.goes_on else recipe.start.model
         self.home = None if before is None else Path(before)  # the model whose pretrained encoder it is already
-        self.source = self.tokenizer()  # of a pretrained encoder; None: pieces are learnt
+        self.source: Vocabulary | None = None  # pieces of a pretrained encoder; None: they are learnt
         if self.goes_on:
+            self.source = self.tokenizer()
             self.vocabularies = own_vocabularies(recipe, folder)
             return
         runs = {"model": recipe.start.model, "encoder": recipe.start.encoder, "decoder": recipe.start.decoder}
@@ -104,6 +105,7 @@ class Start:
                 with concerning(f"start.{part}"), torch.random.fork_rng(devices=[]):
                     self.loaded[part] = directory.load(Path(run), torch.device("cpu"))
                     self.check(part, run)
+        self.source = self.tokenizer()
 
     def tokenizer(self) -> Vocabulary | None:
         settings = self.recipe.model.encoder
