@@ -18,7 +18,7 @@ from weft.errors import WeftError, counted
 from weft.files import write_text
 
 if TYPE_CHECKING:
-    from weft.recipe import Columns, Files
+    from weft.recipe import Columns, Files, Recipe
     from weft.tasks.evaluate import Item
     from weft.tasks.text import Prediction
 
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         check_picture(Path(options.picture))
     files = chosen_files(options, recipe.data.test)
     several = recipe.validation.several_references if options.several_references is None else options.several_references
-    items = read_items(files, chosen_columns(options, recipe.data.columns), several)
+    items = read_items(recipe, files, chosen_columns(options, recipe.data.columns), several)
     evaluation = evaluate(model, items, metrics, direction=options.direction, **search_options(options))
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     print_report(evaluation, recipe, options.worst, Console(highlight=False))
@@ -98,7 +98,8 @@ def run(options: argparse.Namespace) -> int:
 
 def run_score(options: argparse.Namespace) -> int:
     """Print log-probability, perplexity, log-probability of each token, source and target, a line a pair."""
-    from weft.data.read import names, read_pairs
+    from weft.data.captions import pairs_for
+    from weft.data.read import names
     from weft.tasks.scored import perplexity
 
     unused = {"--metrics": options.metrics, "--picture": options.picture}
@@ -109,7 +110,7 @@ def run_score(options: argparse.Namespace) -> int:
     if options.jsonl:
         check_place(Path(options.jsonl), Path(options.jsonl).parent)
     files = chosen_files(options, model.recipe.data.test, model.has_source)
-    pairs = list(read_pairs(files, chosen_columns(options, model.recipe.data.columns)))
+    pairs = list(pairs_for(model.recipe, files, chosen_columns(options, model.recipe.data.columns)))
     if not pairs:
         raise WeftError(f"{', '.join(names(files))}: there is no pair to score")
     scored = model.score(pairs, options.direction, options.batch_tokens or model.recipe.search.batch_tokens)
@@ -159,12 +160,13 @@ def chosen_columns(options: argparse.Namespace, columns: Columns) -> Columns:
     return Columns(source=source, target=target)
 
 
-def read_items(files: Files, columns: Columns, several_references: bool) -> list[Item]:
+def read_items(recipe: Recipe, files: Files, columns: Columns, several_references: bool) -> list[Item]:
     """The items of the pairs whose two sides both have text; says how many have not."""
-    from weft.data.read import names, read_pairs
+    from weft.data.captions import pairs_for
+    from weft.data.read import names
     from weft.tasks.evaluate import items
 
-    pairs = list(read_pairs(files, columns))
+    pairs = list(pairs_for(recipe, files, columns))
     usable = [(source, target) for source, target in pairs if source.strip() and target.strip()]
     if len(usable) < len(pairs):
         told = counted(len(pairs) - len(usable), "pair with an empty side is", "pairs with an empty side are")

@@ -133,7 +133,7 @@ def length(options: argparse.Namespace) -> None:
     check_names([metric], recipe.target_language)
     drawn = Path(options.out or Path(options.model) / "length.png")
     check_picture(drawn)
-    items = read_items(options.length, recipe.data.columns, recipe.validation.several_references)
+    items = read_items(recipe, options.length, recipe.data.columns, recipe.validation.several_references)
     evaluation = evaluate(model, items, [metric], **search_options(options))
     with writing(drawn):
         draw_length(buckets_of(evaluation, recipe), drawn)

@@ -11,17 +11,20 @@ from torch import Tensor, nn
 from weft.data.batch import Batch, Padded
 from weft.models.base import Decoder, Encoder, Memory
 from weft.models.conv import ConvolutionalDecoder, ConvolutionalEncoder
+from weft.models.identity import Identity
 from weft.models.nothing import Nothing
 from weft.models.rnn import RecurrentDecoder, RecurrentEncoder
 from weft.models.transformer import TransformerDecoder, TransformerEncoder
 from weft.nn.context import Summary
 from weft.nn.ends import CopyOutput, SoftmaxOutput, TokenInput
+from weft.nn.image import ImageInput
 from weft.recipe import Model
 
 Seen = tuple[Tensor, Tensor | None]  # features (B,T,D), weights (B,H,T,S) or None
 # of those that place tokens; recurrent ones know the order themselves
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "conv": ConvolutionalEncoder,
+    "identity": Identity,
     "transformer": TransformerEncoder,
 }
 DECODERS: dict[str, Callable[..., Decoder[Any, Any]]] = {
@@ -38,8 +41,10 @@ class Seq2Seq(nn.Module):
         width, embedding = settings.width, settings.embedding
         self.target_input = TokenInput(target_size, width, embedding, embedding.target_width)
         self.encoder = encoder(settings)
-        self.source_input: TokenInput | None = None
-        if not isinstance(self.encoder, Nothing):
+        self.source_input: TokenInput | ImageInput | None = None
+        if settings.input.kind == "image":
+            self.source_input = ImageInput(width, settings.input)
+        elif not isinstance(self.encoder, Nothing):
             self.source_input = TokenInput(source_size, width, embedding, embedding.source_width)
             if embedding.share in ("inputs", "all"):
                 self.source_input.embedding = self.target_input.embedding
@@ -50,8 +55,8 @@ class Seq2Seq(nn.Module):
         self.output = output(width, target_size, self.target_input if embedding.share in ("target", "all") else None)
 
     def encode(self, source: Padded) -> Memory:
-        """source.data (B,S) -> what the decoder may know of it."""
-        embedded = source if self.source_input is None else Padded(self.source_input(source.data), source.lengths)
+        """source.data (B,S), or (B,C,H,W) of images -> what the decoder may know of it."""
+        embedded = source if self.source_input is None else self.source_input.sequence(source)
         memory: Memory = self.encoder(embedded)
         return replace(memory, context=self.summary(memory.values, memory.mask, memory.context))
 

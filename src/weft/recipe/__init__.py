@@ -1,6 +1,7 @@
 """Every setting there is, typed and checked: whole.py is the recipe, each other file one part of it."""
 
 from weft.recipe.data import Columns, Data, Files, Mixed, Noise, Parallel, Vocabularies, Vocabulary
+from weft.recipe.ends import ImageInput, TokenInput
 from weft.recipe.file import apply_override, checked, dump, json_schema, load
 from weft.recipe.model import (
     Attention,
@@ -8,6 +9,7 @@ from weft.recipe.model import (
     ConvolutionalDecoder,
     ConvolutionalEncoder,
     Embedding,
+    IdentityEncoder,
     Model,
     NoEncoder,
     RecurrentDecoder,
@@ -31,6 +33,8 @@ __all__ = [
     "Embedding",
     "Feeding",
     "Files",
+    "IdentityEncoder",
+    "ImageInput",
     "Mixed",
     "Model",
     "NoEncoder",
@@ -44,6 +48,7 @@ __all__ = [
     "Search",
     "Section",
     "Start",
+    "TokenInput",
     "Training",
     "TransformerDecoder",
     "TransformerEncoder",

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from weft.errors import nearest
+from weft.recipe.ends import AnyInput, ImageInput, TokenInput
 from weft.recipe.section import Part, Section
 
 # A file in nn/scores is a kind of attention; nothing else has to know of it.
@@ -103,6 +104,13 @@ class NoEncoder(Section):
     """No source at all: a language model of the targets."""
 
     kind: Literal["none"] = "none"
+    layers: ClassVar[int] = 0
+
+
+class IdentityEncoder(Section):
+    """What the input end gives is the memory, as it is."""
+
+    kind: Literal["identity"] = "identity"
     layers: ClassVar[int] = 0
 
 
@@ -243,12 +251,13 @@ class TransformerDecoder(TransformerStack):
         return self
 
 
-AnyEncoder = NoEncoder | RecurrentEncoder | ConvolutionalEncoder | TransformerEncoder
+AnyEncoder = NoEncoder | IdentityEncoder | RecurrentEncoder | ConvolutionalEncoder | TransformerEncoder
 AnyDecoder = RecurrentDecoder | ConvolutionalDecoder | TransformerDecoder
 
 
 class Model(Section):
     width: int = Field(256, ge=1, description="of the embeddings and of the Transformer")
+    input: AnyInput = Field(TokenInput(), discriminator="kind")
     embedding: Embedding = Embedding()
     encoder: AnyEncoder = Field(TransformerEncoder(), discriminator="kind")
     context: Context = Context()
@@ -262,6 +271,8 @@ class Model(Section):
         for name, stack in (("encoder", self.encoder), ("decoder", self.decoder)):
             if isinstance(stack, TransformerStack):
                 check_heads(name, stack, self.width)
+        if isinstance(self.input, ImageInput):
+            check_image(self)
         if isinstance(self.encoder, NoEncoder):
             if self.decoder.attention is not None or self.context.given != "none":
                 raise ValueError(
@@ -283,6 +294,21 @@ class Model(Section):
                     f"attention coverage goes step by step: it needs an rnn decoder, not {self.decoder.kind}"
                 )
         return self
+
+
+def check_image(model: Model) -> None:
+    """What only tokens have is not asked of images."""
+    embedding, asked = model.embedding, ""
+    if embedding.share in ("inputs", "all"):
+        asked = f"model.embedding.share is '{embedding.share}'"
+    elif embedding.source_width is not None:
+        asked = f"model.embedding.source_width is {embedding.source_width}"
+    elif model.copy_source:
+        asked = "model.copy_source is true"
+    elif isinstance(model.encoder, NoEncoder):
+        asked = "model.encoder.kind is none (identity takes the image as the input end gives it)"
+    if asked:
+        raise ValueError(f"{asked}, but model.input.kind is image: there are no source tokens")
 
 
 def check_widths(name: str, width: int | list[int], layers: int) -> None:

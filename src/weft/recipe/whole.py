@@ -36,3 +36,18 @@ class Recipe(Section):
         if self.data.direction == "both":
             raise ValueError("data.direction is 'both', which needs vocabulary.shared: true")
         return self
+
+    @model_validator(mode="after")
+    def images_are_no_tokens(self) -> Recipe:
+        if self.model.input.kind != "image":
+            return self
+        asked: dict[str, object] = {
+            "vocabulary.shared": self.vocabulary.shared,
+            "vocabulary.source.sampling": self.vocabulary.source.sampling,
+            "data.direction": self.data.direction != "forward",
+            "start.source_vectors": self.start.source_vectors,
+            **{f"data.noise.{key}": getattr(self.data.noise, key) for key in ("drop", "mask", "swap", "characters")},
+        }
+        if wrong := next((key for key, value in asked.items() if value), None):
+            raise ValueError(f"{wrong} is for source tokens, but model.input.kind is image")
+        return self

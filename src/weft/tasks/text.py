@@ -1,4 +1,4 @@
-"""Tokens to tokens: lines in, lines out."""
+"""Tokens or images to tokens: lines in, lines out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 import weft.models.device
 from weft.data.batch import Padded, pad
-from weft.data.direction import Direction, directed, turned
+from weft.data.direction import Direction, turned
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError, nearest
 from weft.metrics.score import language
@@ -29,11 +29,11 @@ from weft.tasks.line import Encoded, Line, Writer, lines_of
 from weft.tasks.prediction import Prediction
 from weft.tasks.risk import by_utility
 from weft.tasks.scored import Scored
+from weft.tasks.source import source_of
 from weft.tasks.strategy import Strategy
 
 __all__ = ["Model", "Prediction", "Scored", "changed", "load"]
 
-BLOCK = 4096  # lines that are sorted by length together
 UNSPACED = {"zh", "ja", "th", "lo", "km", "my"}  # languages that put no space between words
 
 
@@ -48,6 +48,7 @@ class Model:
         self.network = network
         self.source = source
         self.target = target
+        self.reads = source_of(recipe, source)
         self.members = [self, *others]
         self.language_models: dict[str, Model] = {}
 
@@ -107,7 +108,7 @@ class Model:
         """The same, block by block as lines come, with memory that does not grow."""
         strategy = Strategy(changed(self.recipe.search, search), n_best, self.target)
         rest = lines_of(lines, prefix, must, never)
-        while block := list(islice(rest, BLOCK)):
+        while block := list(islice(rest, self.reads.block)):
             yield from self.block(self.encoded(block, direction), n_best, attention, strategy)
 
     def encoded(self, lines: list[Line], direction: Direction) -> list[Encoded]:
@@ -116,11 +117,7 @@ class Model:
             if any(line.prefix for line in lines):
                 raise WeftError("a language model goes on with its lines, which are prefixes already")
             lines = [replace(line, text="", prefix=line.text) for line in lines]
-        texts = [line.text for line in lines]
-        sources = [
-            directed(member.source.encode_lines(texts), direction, member.recipe, member.source)
-            for member in self.members
-        ]
+        sources = [member.reads.encoded(lines, direction) for member in self.members]
         spaced = self.recipe.vocabulary.target.kind == "word" or language(self.recipe.target_language) not in UNSPACED
         writer = Writer(self.target, spaced)
         return [writer.encoded(line, of_line) for line, of_line in zip(lines, zip(*sources, strict=True), strict=True)]
@@ -130,7 +127,7 @@ class Model:
         training = self.network.training
         self.network.eval()
         model = self.step_model(strategy.settings)
-        sizes = [line.length + 1 if line.sources[0] or not self.has_source else 0 for line in lines]
+        sizes = [line.length + 1 if len(line.sources[0]) or not self.has_source else 0 for line in lines]
         for places in by_length(sizes, strategy.settings.batch_tokens, strategy.width):
             found = self.hypotheses(model, [lines[place] for place in places], attention, strategy)
             for place, hypotheses in zip(places, found, strict=True):
@@ -162,7 +159,10 @@ class Model:
     @property
     def same_source(self) -> bool:
         """Whether all members cut a source in the same pieces."""
-        first, *others = ((pieces_of(member.source), member.recipe.data.direction) for member in self.members)
+        first, *others = (
+            (pieces_of(member.source), member.recipe.data.direction, member.recipe.model.input)
+            for member in self.members
+        )
         return all(other == first for other in others)
 
     def hypotheses(
@@ -173,27 +173,30 @@ class Model:
         source = self.padded([line.sources for line in lines])
         return search(model, source, chooser, limits, strategy.rules(lines, self.device))
 
-    def padded(self, sources: Sequence[tuple[list[int], ...]]) -> Padded:
+    def padded(self, sources: Sequence[tuple[Any, ...]]) -> Padded:
         """The sources of each of a batch's lines, as each member takes them."""
-        each = tuple(pad(of_member, last=Vocabulary.eos).to(self.device) for of_member in zip(*sources, strict=True))
+        each = tuple(
+            member.reads.padded(of_member).to(self.device)
+            for member, of_member in zip(self.members, zip(*sources, strict=True), strict=True)
+        )
         return each[0] if len(each) == 1 else Sources(each[0].data, each[0].lengths, each)
 
-    def outputs(self, hypotheses: list[Hypothesis], source: list[int], strategy: Strategy) -> list[Prediction]:
+    def outputs(self, hypotheses: list[Hypothesis], source: Any, strategy: Strategy) -> list[Prediction]:
         predictions = [self.prediction(hypothesis, source) for hypothesis in hypotheses]
         if not strategy.settings.minimum_bayes_risk:
             return predictions
         utilities = by_utility([prediction.text for prediction in predictions])
         return [replace(predictions[place], utility=utility) for place, utility in utilities]
 
-    def prediction(self, hypothesis: Hypothesis, source: list[int]) -> Prediction:
+    def prediction(self, hypothesis: Hypothesis, source: Any) -> Prediction:
         return Prediction(
             text=self.target.decode(hypothesis.tokens),
             score=hypothesis.score,
             tokens=self.target.pieces(hypothesis.tokens),
             token_scores=hypothesis.token_scores,
             finish_reason=hypothesis.finish_reason,
-            source_tokens=self.source.pieces(source),
-            unknown=source.count(self.source.unk),
+            source_tokens=self.reads.pieces(source),
+            unknown=self.reads.unknown(source),
             attention=None if hypothesis.attention is None else hypothesis.attention[:, : len(source) + 1],
         )
 

@@ -25,6 +25,7 @@ from weft.errors import WeftError, counted
 from weft.models import directory
 from weft.models.directory import Loaded
 from weft.models.seq2seq import Seq2Seq
+from weft.nn.ends import TokenInput
 from weft.recipe import Recipe, Vectors
 from weft.training.checkpoint import OPTIMIZER, put_optimizer, read_progress, states
 from weft.training.run import flat
@@ -193,7 +194,7 @@ def check_same_model(run: str, before: Recipe, now: Recipe) -> None:
 def embedding(side: str, network: Seq2Seq) -> Tensor:
     """(V,E), the matrix that tokens of this side are embedded with."""
     end = network.target_input if side == "target" else network.source_input
-    assert end is not None
+    assert isinstance(end, TokenInput)
     return end.embedding.weight
 
 

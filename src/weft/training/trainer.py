@@ -208,7 +208,7 @@ class Trainer:
             return
         dump = self.folder / DUMP
         lines = [
-            {"row": int(row), "source": self.model.source.pieces(self.data.train.source(row).tolist()),
+            {"row": int(row), "source": self.data.train.shown_source(int(row), self.model.source),
              "target": self.model.target.pieces(self.data.train.target(row).tolist())}
             for row in batch.rows
         ]  # fmt: skip
