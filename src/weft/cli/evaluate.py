@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from weft.look.length import draw_length
-    from weft.look.report import buckets_of, print_report
+    from weft.look.report import buckets_of, measured, print_report
     from weft.metrics.score import check_names
     from weft.tasks.evaluate import default_metrics, evaluate
 
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     if options.picture:
         picture = Path(options.picture)
         with writing(picture):
-            draw_length(buckets_of(evaluation, recipe), picture)
+            draw_length(buckets_of(evaluation, recipe), picture, measured(recipe))
     return 0
 
 

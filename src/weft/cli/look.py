@@ -14,8 +14,9 @@ from weft.errors import WeftError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from weft.look.attention import Example
-    from weft.tasks.text import Prediction
+    from weft.look.attention import Example, Weights
+    from weft.look.overlay import Overlay
+    from weft.tasks.text import Model, Prediction
 
 END = "∎"  # one column wide, where `</s>` would widen all
 
@@ -79,6 +80,9 @@ def attention(options: argparse.Namespace) -> None:
     model = load(options.model, options.device)
     predictions = model.predict(options.attention, attention=True, **search_options(options))
     words = model.recipe.vocabulary.target.kind == "word"
+    if model.recipe.model.input.kind == "image":
+        over_images(options, model, predictions, words)
+        return
     examples = [example_of(line, found, words) for line, found in zip(options.attention, predictions, strict=True)]
     console = Console(highlight=False)
     for example, prediction in zip(examples, predictions, strict=True):
@@ -91,16 +95,49 @@ def attention(options: argparse.Namespace) -> None:
         print(drawn)
 
 
+def over_images(options: argparse.Namespace, model: Model, predictions: list[Prediction], words: bool) -> None:
+    """Captions in the terminal; the images with what each word looked at in the picture."""
+    from weft.look.overlay import draw_overlays
+
+    overlays = [
+        overlay_of(model, name, found, words) for name, found in zip(options.attention, predictions, strict=True)
+    ]
+    for name, prediction in zip(options.attention, predictions, strict=True):
+        print(f"{name} → {prediction}")
+    if options.out:
+        drawn = Path(options.out)
+        with writing(drawn):
+            draw_overlays(overlays, drawn)
+        print(drawn)
+    else:
+        print("--out FILE.png draws what each word looked at")
+
+
+def overlay_of(model: Model, name: str, prediction: Prediction, words: bool) -> Overlay:
+    from weft.look.overlay import Overlay
+    from weft.tasks.source import ImageSource
+
+    assert isinstance(model.reads, ImageSource)
+    weights, tokens = attended(name, prediction, words)
+    weights = weights[: len(tokens)].reshape(-1, *model.reads.settings.grid)
+    return Overlay(model.reads.reader.read(name), weights, tokens, f"{name} → {prediction}")
+
+
 def example_of(line: str, prediction: Prediction, words: bool) -> Example:
     """The attention of a prediction with its pieces; the mark of a space is left out where all pieces are words."""
     from weft.look.attention import Example
 
+    weights, tokens = attended(line, prediction, words)
+    return Example(weights, [*prediction.source_tokens, END], [*tokens, END][: len(weights)], line)
+
+
+def attended(line: str, prediction: Prediction, words: bool) -> tuple[Weights, list[str]]:
+    """The weights of the tokens and of the end, and the tokens."""
     if prediction.attention is None:
         why = "an empty line has no output" if prediction.finish_reason == "empty" else "this model does not attend"
         raise WeftError(f"there is no attention to show for {line!r}: {why}")
-    weights = prediction.attention.numpy()
     tokens = [token.removeprefix("▁") for token in prediction.tokens] if words else prediction.tokens
-    return Example(weights, [*prediction.source_tokens, END], [*tokens, END][: len(weights)], line)
+    return prediction.attention.numpy(), tokens
 
 
 def print_matrix(example: Example, console: Console) -> None:
@@ -122,7 +159,7 @@ def print_matrix(example: Example, console: Console) -> None:
 
 def length(options: argparse.Namespace) -> None:
     from weft.look.length import draw_length
-    from weft.look.report import buckets_of
+    from weft.look.report import buckets_of, measured
     from weft.metrics.score import check_names
     from weft.tasks.evaluate import default_metrics, evaluate
     from weft.tasks.text import load
@@ -136,5 +173,5 @@ def length(options: argparse.Namespace) -> None:
     items = read_items(recipe, options.length, recipe.data.columns, recipe.validation.several_references)
     evaluation = evaluate(model, items, [metric], **search_options(options))
     with writing(drawn):
-        draw_length(buckets_of(evaluation, recipe), drawn)
+        draw_length(buckets_of(evaluation, recipe), drawn, measured(recipe))
     print(drawn)

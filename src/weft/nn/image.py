@@ -47,15 +47,15 @@ class ImageInput(nn.Module):
 
 
 def convolutions(width: int, settings: Settings) -> nn.Sequential:
-    """Convolution, normalisation, ReLU and pooling in each layer; then a matrix to the width."""
+    """Convolution, pooling, normalisation and ReLU in each layer; then a matrix to the width."""
     layers: list[nn.Module] = []
     below = settings.shape[0]
     for channels, pool in zip(settings.channels, settings.pool, strict=True):
         layers += [
             nn.Conv2d(below, channels, 3, padding=1, bias=False),
+            nn.MaxPool2d(pool),
             nn.GroupNorm(gcd(GROUPS, channels), channels),
             nn.ReLU(),
-            nn.MaxPool2d(pool),
         ]
         below = channels
     return nn.Sequential(*layers, nn.Conv2d(below, width, 1))
