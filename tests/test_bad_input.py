@@ -229,7 +229,9 @@ SETUPS: dict[str, Setup] = {
     "an image that was cut off": two_images(image()[:45]),
     "an image too large to be unpacked": two_images(image(60_000, 60_000)),
     "fewer labels than images": two_images(image(), holds("images.idx", idx(2, 4, 4)), holds("labels.idx", idx(1))),
-    "an IDX file that was cut off": two_images(image(), holds("images.idx", idx(2, 4, 4, lacking=1))),
+    "an IDX file that was cut off": two_images(
+        image(), holds("images.idx", idx(2, 4, 4, lacking=1)), holds("labels.idx", idx(2))
+    ),
     "text for a model of images": two_images(image()),
     "a grid without positions": two_images(image()),
     "patches that do not divide the image": two_images(image()),

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import torch
+from shapes import INPUT, picture, write_idx, write_pictures
 
 import weft.recipe
-from shapes import INPUT, picture, write_idx, write_pictures
 from weft.data.captions import named_at, read_captioned
 from weft.data.corpus import prepare
 from weft.data.examples import Examples, read_batch

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from PIL import Image
-
 from shapes import write_idx
+
 from weft.data import images
 from weft.data.images import ImageReader, idx_sizes
 from weft.errors import WeftError

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-
 from families import DECODERS, ENCODERS, random_ids
+
 from weft.data.batch import Batch, Pixels
 from weft.models.seq2seq import Seq2Seq
 from weft.recipe import Embedding, IdentityEncoder, ImageInput, Model

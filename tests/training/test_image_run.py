@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 from matplotlib.image import imread
+from shapes import SMALL, write_pictures
 
 import weft
-from shapes import SMALL, write_pictures
 from weft.cli.main import main
 from weft.errors import WeftError
 from weft.training.trainer import Trainer
@@ -73,7 +73,7 @@ def test_new_images_are_captioned_rightly(learnt):
 
 
 def test_an_ensemble_of_a_model_with_itself_is_the_model(learnt):
-    names, captions = expected(learnt / "test")
+    names, _ = expected(learnt / "test")
     folder = learnt / "runs/pictures"
     one, two = (
         weft.load(which).predict(names[:4], attention=True, beam=2, coverage_penalty=0.2)
@@ -149,9 +149,10 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(tmp_path, monkeypatc
             raise Stopped
         update(self, batch, report)
 
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
+    with monkeypatch.context() as patch:
         patch.setattr(Trainer, "update", stopping)
-        weft.train(recipe, "name=stopped", say=quiet)
+        with pytest.raises(Stopped):
+            weft.train(recipe, "name=stopped", say=quiet)
     weft.train(recipe, "name=stopped", say=quiet)
     whole, stopped = (contents(tmp_path / "runs" / name) for name in ("whole", "stopped"))
     assert whole.keys() == stopped.keys()
