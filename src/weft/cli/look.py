@@ -37,6 +37,14 @@ def parser() -> argparse.ArgumentParser:
         "--attention", action="append", metavar="LINE", help="what each output looked at, in the terminal; repeatable"
     )
     which.add_argument("--length", metavar="FILE", help="score by source length of the pairs in a file")
+    which.add_argument(
+        "--nearest",
+        action="append",
+        metavar="LINE",
+        help="which lines --among a file have the vectors most like its",
+    )
+    look.add_argument("--among", metavar="FILE", help="the lines, or images, that --nearest looks through")
+    look.add_argument("--count", type=int, default=5, metavar="N", help="how many of the nearest")
     look.add_argument("--out", metavar="FILE.png", help="where --attention or --length is drawn (MODEL/length.png)")
     look.add_argument("--device", default="cpu")
     add_search(look)
@@ -51,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
         attention(options)
     elif options.length:
         length(options)
+    elif options.nearest:
+        nearest(options)
     else:
         raise WeftError("expected what to look at: --curves, --attention 'a line' or --length pairs.tsv")
     return 0
@@ -175,3 +185,23 @@ def length(options: argparse.Namespace) -> None:
     with writing(drawn):
         draw_length(buckets_of(evaluation, recipe), drawn, measured(recipe))
     print(drawn)
+
+
+def nearest(options: argparse.Namespace) -> None:
+    """For each line the lines of a file whose vectors point most the same way, with the cosine between them."""
+    import numpy as np
+
+    from weft.data.read import read_lines
+    from weft.tasks.text import load
+
+    if not options.among:
+        raise WeftError("--nearest needs --among FILE, the lines to look through")
+    model = load(options.model, options.device)
+    others = [line for line in read_lines(options.among) if line.strip()]
+    vectors = model.vectors([*others, *options.nearest])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    alike = vectors[len(others) :] @ vectors[: len(others)].T
+    for line, of_line in zip(options.nearest, alike, strict=True):
+        print(line)
+        for place in np.argsort(-of_line, kind="stable")[: options.count]:
+            print(f"  {of_line[place]:.3f}  {others[place]}")

@@ -54,6 +54,11 @@ class Seq2Seq(nn.Module):
         output = CopyOutput if settings.copy_source else SoftmaxOutput
         self.output = output(width, target_size, self.target_input if embedding.share in ("target", "all") else None)
 
+    @property
+    def vector_width(self) -> int:
+        """Of the memory's context."""
+        return self.encoder.width
+
     def encode(self, source: Padded) -> Memory:
         """source.data (B,S), or (B,C,H,W) of images -> what the decoder may know of it."""
         embedded = source if self.source_input is None else self.source_input.sequence(source)

@@ -8,7 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 import weft.models.device
@@ -199,6 +201,31 @@ class Model:
             unknown=self.reads.unknown(source),
             attention=None if hypothesis.attention is None else hypothesis.attention[:, : len(source) + 1],
         )
+
+    @torch.inference_mode()
+    def vectors(
+        self, lines: Iterable[str], direction: Direction = "forward", batch_tokens: int = 4096
+    ) -> NDArray[np.float32]:
+        """(N,D) the fixed-length vector c of each line or image, in order; of an empty line no numbers (NaN).
+
+        Raises WeftError for a language model, which has no source, and for an ensemble.
+        """
+        if not self.has_source or len(self.members) > 1:
+            what = "an ensemble" if self.has_source else "a language model"
+            raise WeftError(f"{what} has no vector of a line")
+        training = self.network.training
+        self.network.eval()
+        rest, found = (Line(number, text) for number, text in enumerate(lines)), []
+        while block := list(islice(rest, self.reads.block)):
+            sources = self.reads.encoded(block, direction)
+            sizes = [len(source) and len(source) + 1 for source in sources]
+            of_block = np.full((len(block), self.network.vector_width), np.nan, np.float32)
+            for places in by_length(sizes, batch_tokens, 1):
+                memory = self.network.encode(self.padded([(sources[place],) for place in places]))
+                of_block[places] = memory.context.float().cpu().numpy()
+            found.append(of_block)
+        self.network.train(training)
+        return np.concatenate(found) if found else np.zeros((0, self.network.vector_width), np.float32)
 
     def score(
         self, pairs: Iterable[tuple[str, str]], direction: Direction = "forward", batch_tokens: int = 4096
