@@ -2,7 +2,8 @@
 
 From the 10,000 images of MNIST's t10k files, 8,000 go into strips to train on, 500 into those for development and
 1,500 into those for test; no image is in two parts. Digits to train on are turned, slanted and scaled a little.
-Writes <out>/{train,dev,test}/*.png and <out>/{train,dev,test}.tsv; the same seed gives the same strips.
+Writes <out>/{train,dev,test}/*.png and <out>/{train,dev,test}.tsv, and the single digits of each part, as they were,
+as <out>/{train,dev,test}.idx; the same seed gives the same strips.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import gzip
 import math
 import random
+import struct
 from pathlib import Path
 
 from PIL import Image
@@ -83,6 +85,9 @@ def main() -> None:
             name = f"{part}/{number:05}.png"
             strip(digits, draw).save(options.out / name)
             lines.append(f"{name}\t{' '.join(WORDS[label] for _, label in chosen)}\n")
+        singles = b"".join(image.tobytes() for image, _ in images[first:last])
+        header = b"\0\0\x08\x03" + struct.pack(">3I", last - first, SIDE, SIDE)
+        (options.out / f"{part}.idx").write_bytes(header + singles)
         (options.out / f"{part}.tsv").write_text("".join(lines), "utf-8")
         print(f"{options.out / part}.tsv: {len(lines):,} strips of {last - first:,} digits")
 

@@ -20,7 +20,7 @@ from weft.files import write_text
 if TYPE_CHECKING:
     from weft.recipe import Columns, Files, Recipe
     from weft.tasks.evaluate import Item
-    from weft.tasks.text import Prediction
+    from weft.tasks.text import Model, Prediction
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,6 +71,8 @@ def run(options: argparse.Namespace) -> int:
             f"{options.model} is a language model, which has nothing to answer; how probable it finds text: "
             f"weft evaluate {options.model} --target text.txt --score"
         )
+    if recipe.model.decoder.kind == "pixels":
+        return run_reconstruction(options, model)
     asked = [name.strip() for name in (options.metrics or "").split(",") if name.strip()]
     metrics = asked or default_metrics(recipe)
     check_names(metrics, recipe.target_language)
@@ -93,6 +95,26 @@ def run(options: argparse.Namespace) -> int:
         picture = Path(options.picture)
         with writing(picture):
             draw_length(buckets_of(evaluation, recipe), picture, measured(recipe))
+    return 0
+
+
+def run_reconstruction(options: argparse.Namespace, model: Model) -> int:
+    """Print how far the images that an autoencoder gives back are from those that went in."""
+    from weft.data.captions import pairs_for
+    from weft.data.read import names
+    from weft.tasks.reconstruction import reconstructed, squared_error
+
+    unused = {"--metrics": options.metrics, "--picture": options.picture, "--jsonl": options.jsonl}
+    unused |= {f"--{name.replace('_', '-')}": value for name, value in search_options(options).items()}
+    if given := [name for name, value in unused.items() if value is not None]:
+        raise WeftError(f"an autoencoder of images has one measure and nothing to search; {given[0]} has no part in it")
+    files = chosen_files(options, model.recipe.data.test)
+    columns = chosen_columns(options, model.recipe.data.columns)
+    images = [name for name, _ in pairs_for(model.recipe, files, columns) if name]
+    if not images:
+        raise WeftError(f"{', '.join(names(files))}: there is no image to score")
+    error = squared_error(*reconstructed(model, images))
+    print(f"squared error {error:.5f} of values from 0 to 1\n{counted(len(images), 'image')}")
     return 0
 
 

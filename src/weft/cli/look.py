@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from weft.look.overlay import Overlay
     from weft.tasks.text import Model, Prediction
 
+BETWEEN = 9  # images, with both ends
 END = "∎"  # one column wide, where `</s>` would widen all
 
 
@@ -43,9 +44,16 @@ def parser() -> argparse.ArgumentParser:
         metavar="LINE",
         help="which lines --among a file have the vectors most like its",
     )
+    which.add_argument(
+        "--reconstruct",
+        nargs="+",
+        metavar="IMAGE",
+        help="images, and what an autoencoder makes of them",
+    )
+    which.add_argument("--between", nargs=2, metavar="IMAGE", help="what an autoencoder makes between two")
     look.add_argument("--among", metavar="FILE", help="the lines, or images, that --nearest looks through")
     look.add_argument("--count", type=int, default=5, metavar="N", help="how many of the nearest")
-    look.add_argument("--out", metavar="FILE.png", help="where --attention or --length is drawn (MODEL/length.png)")
+    look.add_argument("--out", metavar="FILE.png", help="where it is drawn (MODEL/length.png, MODEL/images.png)")
     look.add_argument("--device", default="cpu")
     add_search(look)
     return look
@@ -61,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
         length(options)
     elif options.nearest:
         nearest(options)
+    elif options.reconstruct or options.between:
+        images(options)
     else:
         raise WeftError("expected what to look at: --curves, --attention 'a line' or --length pairs.tsv")
     return 0
@@ -205,3 +215,21 @@ def nearest(options: argparse.Namespace) -> None:
         print(line)
         for place in np.argsort(-of_line, kind="stable")[: options.count]:
             print(f"  {of_line[place]:.3f}  {others[place]}")
+
+
+def images(options: argparse.Namespace) -> None:
+    from weft.look.grid import draw_rows
+    from weft.tasks.reconstruction import between, reconstructed
+    from weft.tasks.text import load
+
+    drawn = Path(options.out or Path(options.model) / "images.png")
+    check_picture(drawn)
+    model = load(options.model, options.device)
+    if options.between:
+        one, other = options.between
+        rows = {f"from {one} to {other}": between(model, one, other, BETWEEN)}
+    else:
+        rows = dict(zip(("in", "out"), reconstructed(model, options.reconstruct), strict=True))
+    with writing(drawn):
+        draw_rows(rows, drawn)
+    print(drawn)

@@ -68,7 +68,7 @@ def fingerprint(recipe: Recipe, vocabularies: tuple[Vocabulary, Vocabulary] | No
     if recipe.model.input.kind == "image":
         settings["image"] = recipe.model.input.model_dump(include={"height", "width", "colour", "fit"})
         given = [data.train, *(mixed.train for mixed in data.also), *([] if data.dev is None else [data.dev])]
-        settings["images"] = [digest_of_images(files, data.columns, data.images) for files in given]
+        settings["images"] = [digest_of_images(recipe, files) for files in given]
     return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 

@@ -24,9 +24,13 @@ from weft.data.read import (
 from weft.errors import WeftError
 from weft.recipe import Columns, Files, Parallel, Recipe
 
+WHOLE = "image"  # what stands for the target where the image itself is to come back
+
 
 def pairs_for(recipe: Recipe, files: Files, columns: Columns) -> Iterator[Pair]:
     """What `read_pairs` gives, with sources as the recipe's model takes them: lines, or names of images."""
+    if recipe.model.decoder.kind == "pixels":
+        return ((name, WHOLE) for name in read_images(files, columns, recipe.data.images))
     if recipe.model.input.kind == "image":
         return read_captioned(files, columns, recipe.data.images)
     return read_pairs(files, columns)
@@ -56,6 +60,26 @@ def read_captioned(files: Files, columns: Columns, folder: str | None) -> Iterat
         else:
             for image, caption in read_pairs(name, columns):
                 yield located(image, name, folder), caption
+
+
+def read_images(files: Files, columns: Columns, folder: str | None) -> Iterator[str]:
+    """The names of the images alone, for models that need no more; IDX files may stand by themselves."""
+    if isinstance(files, Parallel):
+        if files.source is None:
+            raise WeftError("model.input.kind is image, but the data has text without a source")
+        for name in expanded(files.source):
+            yield from lines_of(name, folder, True)
+        return
+    alone = Columns(source=columns.source, target=columns.source)
+    for name in expanded(files):
+        if not is_parquet(name) and idx_sizes(name) is not None:
+            yield from lines_of(name, folder, True)
+        elif is_parquet(name) and holds_bytes(name, alone):
+            for number in range(1, rows_in(name) + 1):
+                yield f"{name}#{number}"
+        else:
+            for image, _ in read_pairs(name, alone):
+                yield located(image, name, folder)
 
 
 def lines_of(name: str, folder: str | None, of_images: bool) -> Iterator[str]:
@@ -92,6 +116,12 @@ def holds_bytes(name: str, columns: Columns) -> bool:
     return place < len(schema) and not pyarrow.types.is_string(schema.field(place).type)
 
 
+def rows_in(name: str) -> int:
+    import pyarrow.parquet
+
+    return int(pyarrow.parquet.read_metadata(name).num_rows)
+
+
 def named_at(files: Files, image: str, folder: str | None) -> str:
     """`captions.tsv:7: ` for the first line that names an image; nothing where none does."""
     for name in names(files):
@@ -116,10 +146,10 @@ def rows_of(name: str) -> Iterator[tuple[int, list[str]]]:
             yield number, line.split("\t")
 
 
-def digest_of_images(files: Files, columns: Columns, folder: str | None) -> str:
+def digest_of_images(recipe: Recipe, files: Files) -> str:
     """A hash of the content of all images that have files of their own, and of their names within their folders."""
     total, seen = blake2b(digest_size=16), set()
-    for name, _ in read_captioned(files, columns, folder):
+    for name, _ in pairs_for(recipe, files, recipe.data.columns):
         if name in seen or not name or NUMBERED.fullmatch(name):
             continue
         seen.add(name)
@@ -127,6 +157,6 @@ def digest_of_images(files: Files, columns: Columns, folder: str | None) -> str:
             with reading(name), open(name, "rb") as file:
                 content = file_digest(file, "blake2b").hexdigest()
         except WeftError as error:
-            raise WeftError(f"{named_at(files, name, folder)}{error}") from None
+            raise WeftError(f"{named_at(files, name, recipe.data.images)}{error}") from None
         total.update(f"{Path(name).name}\n{content}\n".encode())
     return total.hexdigest()

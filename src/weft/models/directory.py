@@ -17,6 +17,7 @@ import weft.recipe
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
 from weft.files import replaced
+from weft.models import autoencoder
 from weft.models.seq2seq import Seq2Seq
 from weft.recipe import Recipe
 
@@ -45,7 +46,7 @@ def load(folder: Path, device: torch.device) -> Loaded:
     if not (folder / WEIGHTS).is_file():
         raise WeftError(f"{folder / WEIGHTS} is missing; a run has it after its first validation")
     source, target = load_vocabularies(folder, recipe)
-    network = Seq2Seq(recipe.model, source.size, target.size)
+    network = autoencoder.network(recipe.model, source.size, target.size)
     read_weights(network, folder / WEIGHTS)
     return Loaded(recipe, network.to(device).eval(), source, target)
 

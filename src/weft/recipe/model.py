@@ -251,8 +251,21 @@ class TransformerDecoder(TransformerStack):
         return self
 
 
+class PixelDecoder(Section):
+    """An autoencoder of images: the image comes back from one vector, through layers of ReLU."""
+
+    kind: Literal["pixels"] = "pixels"
+    vector: int = Field(32, ge=1, description="width of the vector that all of the image goes through")
+    layers: int = Field(1, ge=0, description="between the vector and the pixels")
+    width: int = Field(256, ge=1, description="of these layers")
+    loss: Literal["squared", "entropy"] = Field(
+        "squared", description="squared error, or binary cross-entropy, of values from 0 to 1"
+    )
+    attention: ClassVar[None] = None
+
+
 AnyEncoder = NoEncoder | IdentityEncoder | RecurrentEncoder | ConvolutionalEncoder | TransformerEncoder
-AnyDecoder = RecurrentDecoder | ConvolutionalDecoder | TransformerDecoder
+AnyDecoder = RecurrentDecoder | ConvolutionalDecoder | TransformerDecoder | PixelDecoder
 
 
 class Model(Section):
@@ -273,6 +286,8 @@ class Model(Section):
                 check_heads(name, stack, self.width)
         if isinstance(self.input, ImageInput):
             check_image(self)
+        elif isinstance(self.decoder, PixelDecoder):
+            raise ValueError("model.decoder.kind is pixels, which gives back images: it needs model.input.kind: image")
         if isinstance(self.encoder, NoEncoder):
             if self.decoder.attention is not None or self.context.given != "none":
                 raise ValueError(

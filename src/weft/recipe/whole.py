@@ -50,4 +50,13 @@ class Recipe(Section):
         }
         if wrong := next((key for key, value in asked.items() if value), None):
             raise ValueError(f"{wrong} is for source tokens, but model.input.kind is image")
+        if self.model.decoder.kind != "pixels":
+            return self
+        asked = {
+            **{f"start.{key}": value for key, value in self.start},
+            "data.noise.target_drop": self.data.noise.target_drop,
+            "training.feeding.kind": self.training.feeding.kind != "teacher_forcing",
+        }
+        if wrong := next((key for key, value in asked.items() if value), None):
+            raise ValueError(f"{wrong} is for models that say tokens, but model.decoder.kind is pixels")
         return self

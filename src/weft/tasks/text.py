@@ -108,6 +108,8 @@ class Model:
         **search: Any,
     ) -> Iterator[Prediction]:
         """The same, block by block as lines come, with memory that does not grow."""
+        if self.recipe.model.decoder.kind == "pixels":
+            raise WeftError("an autoencoder says nothing: weft look --reconstruct, or weft predict --vector")
         strategy = Strategy(changed(self.recipe.search, search), n_best, self.target)
         rest = lines_of(lines, prefix, must, never)
         while block := list(islice(rest, self.reads.block)):

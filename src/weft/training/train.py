@@ -17,9 +17,8 @@ from weft.data.corpus import prepare
 from weft.data.direction import turned
 from weft.errors import WeftError
 from weft.files import write_text
-from weft.models import directory
+from weft.models import autoencoder, directory
 from weft.models.device import device
-from weft.models.seq2seq import Seq2Seq
 from weft.recipe import Recipe
 from weft.tasks.evaluate import validated_metrics
 from weft.tasks.text import Model, load
@@ -61,7 +60,7 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
         for line in data.counts.report():
             say(line)
         torch.manual_seed(settings.seed)
-        network = Seq2Seq(recipe.model, data.source.size, data.target.size)
+        network = autoencoder.network(recipe.model, data.source.size, data.target.size)
         start.put(network, data)
         network.to(place)
         model = Model(recipe, network, data.source, data.target)
