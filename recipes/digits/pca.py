@@ -52,9 +52,7 @@ def main() -> None:
     print(f"{len(names):,} test images, {width} numbers each; squared error of values from 0 to 1:")
     print(f"autoencoder            {squared_error(images, back):.5f}")
     print(f"principal components   {squared_error(images, projected):.5f}")
-    print(
-        f"the mean image         {squared_error(images, np.broadcast_to(mean, flat.shape).reshape(images.shape)):.5f}"
-    )
+    print(f"the mean image         {squared_error(flat, np.broadcast_to(mean, flat.shape)):.5f}")
     shown = [STEP * number for number in range(SHOWN)]
     rows = {
         "in": images[shown],
