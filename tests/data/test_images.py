@@ -1,5 +1,6 @@
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -136,6 +137,16 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path):
         (tmp_path / "bomb.png").write_bytes(png_of_size(side))
         with pytest.raises(WeftError, match="64,000,000 pixels"):
             reader().read(str(tmp_path / "bomb.png"))
+
+
+def test_without_pillow_it_is_said_how_to_get_it(tmp_path, monkeypatch):
+    items = noise(1, 4, 6)
+    path = write_idx(tmp_path / "images.idx", items)
+    Image.fromarray(items[0]).save(tmp_path / "one.png")
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(WeftError, match=r"images need Pillow, which is not installed: pip install 'weft\[image\]'"):
+        reader().read(str(tmp_path / "one.png"))
+    assert (reader().read(f"{path}#1") == items).all()
 
 
 def test_damaged_idx_files(tmp_path):

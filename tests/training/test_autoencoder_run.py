@@ -84,6 +84,10 @@ def test_verbs(learnt, capsys, tmp_path, monkeypatch):
     assert np.load("one.npy")[0] == pytest.approx(model.vectors([f"{test}#3"])[0])
     code, _, err = run(capsys, "evaluate", folder, "--beam", 3)
     assert code == 2 and "--beam has no part in it" in err
+    code, _, err = run(capsys, "look", folder, "--length", test)
+    assert code == 2 and "there is no score to draw by length" in err
+    code, _, err = run(capsys, "evaluate", folder, test, "--score")
+    assert code == 2 and "an autoencoder says nothing" in err
 
 
 @pytest.mark.parametrize(

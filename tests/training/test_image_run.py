@@ -122,6 +122,14 @@ def test_what_cannot_be_seen_is_said_with_its_line(learnt, capsys, tmp_path, mon
     assert re.search(message, err)
 
 
+def test_an_evaluation_says_which_line_names_an_image_that_is_not_there(learnt, capsys, tmp_path):
+    captions = tmp_path / "captions.tsv"
+    there = learnt / "test/images/00.png"
+    captions.write_text(f"source\ttarget\n{there}\tdark\n\t\nnone.png\tdark\n")
+    code, _, err = run(capsys, "evaluate", learnt / "runs/pictures", captions)
+    assert (code, err.splitlines()[-1]) == (2, f"weft: {captions}:4: {tmp_path / 'none.png'}: no such file")
+
+
 def test_images_are_not_read_for_anyone_who_asks_over_http(learnt, capsys):
     code, _, err = run(capsys, "serve", learnt / "runs/pictures", "--port", 0)
     assert code == 2

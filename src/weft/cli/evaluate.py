@@ -66,13 +66,13 @@ def run(options: argparse.Namespace) -> int:
         return run_score(options)
     model = loaded(options)
     recipe = model.recipe
+    if recipe.model.decoder.kind == "pixels":
+        return run_reconstruction(options, model)
     if not model.has_source:
         raise WeftError(
             f"{options.model} is a language model, which has nothing to answer; how probable it finds text: "
             f"weft evaluate {options.model} --target text.txt --score"
         )
-    if recipe.model.decoder.kind == "pixels":
-        return run_reconstruction(options, model)
     asked = [name.strip() for name in (options.metrics or "").split(",") if name.strip()]
     metrics = asked or default_metrics(recipe)
     check_names(metrics, recipe.target_language)
@@ -85,7 +85,8 @@ def run(options: argparse.Namespace) -> int:
     files = chosen_files(options, recipe.data.test)
     several = recipe.validation.several_references if options.several_references is None else options.several_references
     items = read_items(recipe, files, chosen_columns(options, recipe.data.columns), several)
-    evaluation = evaluate(model, items, metrics, direction=options.direction, **search_options(options))
+    with naming_images(files, recipe):
+        evaluation = evaluate(model, items, metrics, direction=options.direction, **search_options(options))
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     print_report(evaluation, recipe, options.worst, Console(highlight=False))
     if options.jsonl:
@@ -96,6 +97,19 @@ def run(options: argparse.Namespace) -> int:
         with writing(picture):
             draw_length(buckets_of(evaluation, recipe), picture, measured(recipe))
     return 0
+
+
+@contextmanager
+def naming_images(files: Files, recipe: Recipe) -> Iterator[None]:
+    """A WeftError about an image in here says where the files name it."""
+    from weft.data.captions import named_at
+    from weft.data.images import ImageError
+
+    try:
+        yield
+    except ImageError as error:
+        place = named_at(files, error.image, recipe.data.images)
+        raise WeftError(place + str(error).partition(": ")[2] if place else str(error)) from None
 
 
 def run_reconstruction(options: argparse.Namespace, model: Model) -> int:

@@ -186,7 +186,10 @@ def length(options: argparse.Namespace) -> None:
 
     model = load(options.model, options.device)
     recipe = model.recipe
-    metric = default_metrics(recipe)[0]
+    metrics = default_metrics(recipe)
+    if not metrics:
+        raise WeftError(f"{options.model} answers no lines, so there is no score to draw by length")
+    metric = metrics[0]
     check_names([metric], recipe.target_language)
     drawn = Path(options.out or Path(options.model) / "length.png")
     check_picture(drawn)

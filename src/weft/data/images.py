@@ -26,7 +26,7 @@ from weft.recipe import Columns, ImageInput
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Pixels = NDArray[np.uint8]  # (C,H,W)
+Picture = NDArray[np.uint8]  # (C,H,W)
 
 MOST_PIXELS = 64_000_000  # of an image before it is brought to its size
 NUMBERED = re.compile(r"(.+)#(\d+)")
@@ -50,14 +50,14 @@ class ImageReader:
         self.columns = columns
         self.many: tuple[str, IdxFile | ParquetImages] | None = None
 
-    def read(self, name: str) -> Pixels:
+    def read(self, name: str) -> Picture:
         """(C,H,W); ImageError where there is no such image, or it cannot be read, or is too large."""
         try:
             return self.found(name)
         except WeftError as error:
             raise ImageError(str(error), name) from None
 
-    def found(self, name: str) -> Pixels:
+    def found(self, name: str) -> Picture:
         numbered = NUMBERED.fullmatch(name)
         if not numbered or Path(name).is_file():
             with reading(name), open(name, "rb") as file:
@@ -72,7 +72,7 @@ class ImageReader:
             return found[None]
         return self.fitted(imaging().fromarray(found))
 
-    def decoded(self, file: IO[bytes], name: str) -> Pixels:
+    def decoded(self, file: IO[bytes], name: str) -> Picture:
         """The image in a file of any format that Pillow knows."""
         images = imaging()
         try:
@@ -91,7 +91,7 @@ class ImageReader:
         except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
             raise WeftError(f"{name}: damaged or cut off: {error}") from None
 
-    def fitted(self, image: Image) -> Pixels:
+    def fitted(self, image: Image) -> Picture:
         """Upright, in the recipe's colours and at its size; what is transparent becomes white."""
         from PIL import Image as images
         from PIL import ImageOps
@@ -127,13 +127,13 @@ class IdxFile:
             raise WeftError(f"{name}: {counted(len(content), 'byte')} after the header, which speaks of {expected}")
         self.items = np.frombuffer(content, np.uint8).reshape(sizes)
 
-    def image(self, number: int) -> Pixels:
+    def image(self, number: int) -> Picture:
         """(H,W), by its number from 1."""
         check_number(self.name, number, len(self.items))
         if self.items.ndim != 3:
             raise WeftError(f"{self.name}: holds {self.items.ndim - 1} sizes for each item; an image has 2")
         check_size(self.items.shape[1:], f"{self.name}#{number}")
-        found: Pixels = self.items[number - 1]
+        found: Picture = self.items[number - 1]
         return found
 
 

@@ -12,8 +12,7 @@ import torch
 
 from weft.data.batch import Padded, Pixels, pad
 from weft.data.direction import Direction, directed
-from weft.data.images import ImageReader
-from weft.data.images import Pixels as Image
+from weft.data.images import ImageError, ImageReader, Picture
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
 from weft.recipe import ImageInput, Recipe
@@ -67,7 +66,7 @@ class TokenSource:
 class Seen:
     """An image as a model sees it."""
 
-    pixels: Image  # (C,H,W)
+    pixels: Picture  # (C,H,W)
     positions: int
 
     def __len__(self) -> int:
@@ -92,8 +91,8 @@ class ImageSource:
             return Seen(np.zeros(self.settings.shape, np.uint8), 0)
         try:
             return Seen(self.reader.read(line.text), self.settings.positions)
-        except WeftError as error:
-            raise WeftError(f"line {line.number + 1}: {error}") from None
+        except ImageError as error:
+            raise ImageError(f"line {line.number + 1}: {error}", error.image) from None
 
     def padded(self, sources: Sequence[Seen]) -> Pixels:
         pixels = torch.from_numpy(np.stack([source.pixels for source in sources]))

@@ -108,8 +108,6 @@ class Model:
         **search: Any,
     ) -> Iterator[Prediction]:
         """The same, block by block as lines come, with memory that does not grow."""
-        if self.recipe.model.decoder.kind == "pixels":
-            raise WeftError("an autoencoder says nothing: weft look --reconstruct, or weft predict --vector")
         strategy = Strategy(changed(self.recipe.search, search), n_best, self.target)
         rest = lines_of(lines, prefix, must, never)
         while block := list(islice(rest, self.reads.block)):
@@ -117,6 +115,8 @@ class Model:
 
     def encoded(self, lines: list[Line], direction: Direction) -> list[Encoded]:
         """Lines in ids; a language model's lines are what its outputs begin with."""
+        if self.recipe.model.decoder.kind == "pixels":
+            raise WeftError("an autoencoder says nothing: weft look --reconstruct, or weft predict --vector")
         if not self.has_source:
             if any(line.prefix for line in lines):
                 raise WeftError("a language model goes on with its lines, which are prefixes already")
