@@ -40,6 +40,10 @@ class Recipe(Section):
     @model_validator(mode="after")
     def images_are_no_tokens(self) -> Recipe:
         if self.model.input.kind != "image":
+            if self.data.images is not None:
+                raise ValueError(
+                    f"data.images is {self.data.images!r}, but model.input.kind is {self.model.input.kind}"
+                )
             return self
         asked: dict[str, object] = {
             "vocabulary.shared": self.vocabulary.shared,
