@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "metrics": {"metrics"},
     "tasks": {"tasks", "search", "models", "data", "metrics"},
     "look": {"look", "tasks", "metrics", "data"},
-    "training": {"training", "tasks", "models", "data", "metrics"},
+    "training": {"training", "tasks", "models", "nn", "data", "metrics"},
     "serve": {"serve", "tasks"},
     "cli": {"cli", "training", "tasks", "look", "serve", "metrics", "data", "models"},
 }

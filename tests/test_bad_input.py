@@ -6,6 +6,7 @@ import errno
 import fcntl
 import gzip
 import io
+import math
 import os
 import random
 import re
@@ -13,6 +14,7 @@ import shlex
 import shutil
 import struct
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +44,19 @@ model:
 training: {steps: 4, batch_tokens: 128, save_every: 2, threads: 1, device: cpu}
 validation: {every: 2, metrics: [line_error_rate], items: 4}
 search: {beam: 1, max_extra: 2, max_ratio: 1.0}
+"""
+
+
+IMAGES = """\
+name: images
+data: {train: captions.tsv, dev_fraction: 0.5}
+vocabulary: {target: {kind: word, size: 8}}
+model:
+  width: 8
+  input: {kind: image, height: 4, width: 4, colour: false, channels: [4], pool: [[2, 2]]}
+  encoder: {kind: identity}
+  decoder: {kind: rnn, width: 8, attention: {width: 8}}
+training: {steps: 2, threads: 1, device: cpu}
 """
 
 
@@ -105,6 +120,38 @@ def copied(source: str, target: str) -> Setup:
 
 def has_folder(name: str) -> Setup:
     return lambda _: Path(name).mkdir()
+
+
+def image(rows: int = 4, columns: int = 4) -> bytes:
+    """A black PNG, or where it is said to be large, the start of one."""
+    pixels = zlib.compress(bytes(20))
+    header = struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", pixels), (b"IEND", b"")]
+    chunks = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def two_images(second: bytes | None, *others: Setup) -> Setup:
+    """images.yaml and captions.tsv, one image that can be read, and another with this content, or none."""
+
+    def write(monkeypatch: pytest.MonkeyPatch) -> None:
+        holds("images.yaml", IMAGES)(monkeypatch)
+        holds("captions.tsv", "images/1.png\tA B\nimages/2.png\tB A\n")(monkeypatch)
+        holds("images/1.png", image())(monkeypatch)
+        if second is not None:
+            holds("images/2.png", second)(monkeypatch)
+        for other in others:
+            other(monkeypatch)
+
+    return write
+
+
+def idx(*sizes: int, lacking: int = 0) -> bytes:
+    """An IDX file of zeros."""
+    count = math.prod(sizes) - lacking
+    return bytes([0, 0, 8, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes) + bytes(count)
 
 
 def unequal(_: pytest.MonkeyPatch) -> None:
@@ -217,6 +264,19 @@ SETUPS: dict[str, Setup] = {
     "one source only": holds("other.tsv", "ab\tA B\nab\tA P\n"),
     "standard input that is empty": recipe_with("pairs.tsv", '"-"'),
     "standard input twice": recipe_with("pairs.tsv", '"-", dev: "-"'),
+    "an image that is not there": two_images(None),
+    "a file that is no image": two_images(b"no image"),
+    "an image that was cut off": two_images(image()[:45]),
+    "an image too large to be unpacked": two_images(image(60_000, 60_000)),
+    "fewer labels than images": two_images(image(), holds("images.idx", idx(2, 4, 4)), holds("labels.idx", idx(1))),
+    "an IDX file that was cut off": two_images(
+        image(), holds("images.idx", idx(2, 4, 4, lacking=1)), holds("labels.idx", idx(2))
+    ),
+    "text for a model of images": two_images(image()),
+    "a grid without positions": two_images(image()),
+    "patches that do not divide the image": two_images(image()),
+    "noise that images do not have": two_images(image()),
+    "an image without an encoder": two_images(image()),
     "an unknown key": recipe_with("{steps: 4", "{stepz: 4"),
     "a value of another type": recipe_with("{steps: 4", "{steps: many"),
     "a value out of bounds": recipe_with("{steps: 4", "{steps: 0"),

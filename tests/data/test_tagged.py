@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.data.tagged import count, pairs_in, tagged
+from weft.data.read import read_pairs
+from weft.data.tagged import count, tagged
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
 from weft.recipe import Columns
@@ -38,7 +39,7 @@ def test_unequal_counts_are_told_with_the_pair(of: str, target: str, said: str) 
 def test_several_columns_follow_one_another(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text("words\tslots\tintent\na b\tX Y\tgo\n")
     columns = Columns(source="words", target=["intent", "slots"])
-    assert list(pairs_in(str(tmp_path / "t.tsv"), columns, "both", "data.train")) == [("a b", "go X Y")]
+    assert list(tagged(read_pairs(str(tmp_path / "t.tsv"), columns), "both", "data.train")) == [("a b", "go X Y")]
 
 
 @pytest.fixture(scope="module", params=["word", "bpe", "unigram", "character"])

@@ -62,7 +62,7 @@ def test_batches_of_any_size_give_the_same(model: Model) -> None:
 def test_blocks_do_not_matter(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ["abc", "h", "fed", "cc", "gg gg"]
     whole = [p.text for p in model.predict(lines)]
-    monkeypatch.setattr(text, "BLOCK", 2)
+    monkeypatch.setattr(model.reads, "block", 2)
     assert [p.text for p in model.stream(iter(lines))] == whole
 
 

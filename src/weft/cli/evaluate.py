@@ -18,10 +18,9 @@ from weft.errors import WeftError, counted
 from weft.files import write_text
 
 if TYPE_CHECKING:
-    from weft.data.tagged import Of
-    from weft.recipe import Columns, Files
+    from weft.recipe import Columns, Files, Recipe
     from weft.tasks.evaluate import Item
-    from weft.tasks.text import Prediction
+    from weft.tasks.text import Model, Prediction
 
 LABELS_DRAWN = 40
 
@@ -63,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
     from weft.look.confusion import draw_confusion
     from weft.look.length import draw_length
-    from weft.look.report import buckets_of, print_report
+    from weft.look.report import buckets_of, measured, print_report
     from weft.metrics.labels import confusion
     from weft.metrics.score import check_names
     from weft.tasks.evaluate import default_metrics, evaluate
@@ -72,6 +71,8 @@ def run(options: argparse.Namespace) -> int:
         return run_score(options)
     model = loaded(options)
     recipe = model.recipe
+    if recipe.model.decoder.kind == "pixels":
+        return run_reconstruction(options, model)
     if not model.has_source:
         raise WeftError(
             f"{options.model} is a language model, which has nothing to answer; how probable it finds text: "
@@ -89,8 +90,9 @@ def run(options: argparse.Namespace) -> int:
             check_picture(Path(picture))
     files = chosen_files(options, recipe.data.test)
     several = recipe.validation.several_references if options.several_references is None else options.several_references
-    items = read_items(files, chosen_columns(options, recipe.data.columns), several, recipe.tags)
-    evaluation = evaluate(model, items, metrics, direction=options.direction, **search_options(options))
+    items = read_items(recipe, files, chosen_columns(options, recipe.data.columns), several)
+    with naming_images(files, recipe):
+        evaluation = evaluate(model, items, metrics, direction=options.direction, **search_options(options))
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     print_report(evaluation, recipe, options.worst, Console(highlight=False))
     if options.jsonl:
@@ -99,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
     if options.picture:
         picture = Path(options.picture)
         with writing(picture):
-            draw_length(buckets_of(evaluation, recipe), picture)
+            draw_length(buckets_of(evaluation, recipe), picture, measured(recipe))
     if options.confusion:
         picture = Path(options.confusion)
         outputs, references = [str(one) for one in evaluation.predictions], [item.references for item in items]
@@ -108,9 +110,43 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+@contextmanager
+def naming_images(files: Files, recipe: Recipe) -> Iterator[None]:
+    """A WeftError about an image in here says where the files name it."""
+    from weft.data.captions import named_at
+    from weft.data.images import ImageError
+
+    try:
+        yield
+    except ImageError as error:
+        place = named_at(files, error.image, recipe.data.images)
+        raise WeftError(place + str(error).partition(": ")[2] if place else str(error)) from None
+
+
+def run_reconstruction(options: argparse.Namespace, model: Model) -> int:
+    """Print how far the images that an autoencoder gives back are from those that went in."""
+    from weft.data.captions import pairs_for
+    from weft.data.read import names
+    from weft.tasks.reconstruction import reconstructed, squared_error
+
+    unused = {"--metrics": options.metrics, "--picture": options.picture, "--jsonl": options.jsonl}
+    unused |= {f"--{name.replace('_', '-')}": value for name, value in search_options(options).items()}
+    if given := [name for name, value in unused.items() if value is not None]:
+        raise WeftError(f"an autoencoder of images has one measure and nothing to search; {given[0]} has no part in it")
+    files = chosen_files(options, model.recipe.data.test)
+    columns = chosen_columns(options, model.recipe.data.columns)
+    images = [name for name, _ in pairs_for(model.recipe, files, columns) if name]
+    if not images:
+        raise WeftError(f"{', '.join(names(files))}: there is no image to score")
+    error = squared_error(*reconstructed(model, images))
+    print(f"squared error {error:.5f} of values from 0 to 1\n{counted(len(images), 'image')}")
+    return 0
+
+
 def run_score(options: argparse.Namespace) -> int:
     """Print log-probability, perplexity, log-probability of each token, source and target, a line a pair."""
-    from weft.data.read import names, read_pairs
+    from weft.data.captions import pairs_for
+    from weft.data.read import names
     from weft.tasks.scored import perplexity
 
     unused = {"--metrics": options.metrics, "--picture": options.picture, "--confusion": options.confusion}
@@ -121,7 +157,7 @@ def run_score(options: argparse.Namespace) -> int:
     if options.jsonl:
         check_place(Path(options.jsonl), Path(options.jsonl).parent)
     files = chosen_files(options, model.recipe.data.test, model.has_source)
-    pairs = list(read_pairs(files, chosen_columns(options, model.recipe.data.columns)))
+    pairs = list(pairs_for(model.recipe, files, chosen_columns(options, model.recipe.data.columns)))
     if not pairs:
         raise WeftError(f"{', '.join(names(files))}: there is no pair to score")
     scored = model.score(pairs, options.direction, options.batch_tokens or model.recipe.search.batch_tokens)
@@ -171,13 +207,13 @@ def chosen_columns(options: argparse.Namespace, columns: Columns) -> Columns:
     return columns.model_copy(update={"source": source, "target": target})
 
 
-def read_items(files: Files, columns: Columns, several_references: bool, tags: Of | None = None) -> list[Item]:
+def read_items(recipe: Recipe, files: Files, columns: Columns, several_references: bool) -> list[Item]:
     """The items of the pairs whose two sides both have text; says how many have not."""
+    from weft.data.captions import pairs_for
     from weft.data.read import names
-    from weft.data.tagged import pairs_in
     from weft.tasks.evaluate import items
 
-    pairs = list(pairs_in(files, columns, tags, "the pairs"))
+    pairs = list(pairs_for(recipe, files, columns))
     usable = [(source, target) for source, target in pairs if source.strip() and target.strip()]
     if len(usable) < len(pairs):
         told = counted(len(pairs) - len(usable), "pair with an empty side is", "pairs with an empty side are")

@@ -14,9 +14,11 @@ from weft.errors import WeftError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from weft.look.attention import Example
-    from weft.tasks.text import Prediction
+    from weft.look.attention import Example, Weights
+    from weft.look.overlay import Overlay
+    from weft.tasks.text import Model, Prediction
 
+BETWEEN = 9  # images, with both ends
 END = "∎"  # one column wide, where `</s>` would widen all
 
 
@@ -36,7 +38,22 @@ def parser() -> argparse.ArgumentParser:
         "--attention", action="append", metavar="LINE", help="what each output looked at, in the terminal; repeatable"
     )
     which.add_argument("--length", metavar="FILE", help="score by source length of the pairs in a file")
-    look.add_argument("--out", metavar="FILE.png", help="where --attention or --length is drawn (MODEL/length.png)")
+    which.add_argument(
+        "--nearest",
+        action="append",
+        metavar="LINE",
+        help="which lines --among a file have the vectors most like its",
+    )
+    which.add_argument(
+        "--reconstruct",
+        nargs="+",
+        metavar="IMAGE",
+        help="images, and what an autoencoder makes of them",
+    )
+    which.add_argument("--between", nargs=2, metavar="IMAGE", help="what an autoencoder makes between two")
+    look.add_argument("--among", metavar="FILE", help="the lines, or images, that --nearest looks through")
+    look.add_argument("--count", type=int, default=5, metavar="N", help="how many of the nearest")
+    look.add_argument("--out", metavar="FILE.png", help="where it is drawn (MODEL/length.png, MODEL/images.png)")
     look.add_argument("--device", default="cpu")
     add_search(look)
     return look
@@ -50,6 +67,10 @@ def run(options: argparse.Namespace) -> int:
         attention(options)
     elif options.length:
         length(options)
+    elif options.nearest:
+        nearest(options)
+    elif options.reconstruct or options.between:
+        images(options)
     else:
         raise WeftError("expected what to look at: --curves, --attention 'a line' or --length pairs.tsv")
     return 0
@@ -79,6 +100,9 @@ def attention(options: argparse.Namespace) -> None:
     model = load(options.model, options.device)
     predictions = model.predict(options.attention, attention=True, **search_options(options))
     words = model.recipe.vocabulary.target.kind == "word"
+    if model.recipe.model.input.kind == "image":
+        over_images(options, model, predictions, words)
+        return
     examples = [example_of(line, found, words) for line, found in zip(options.attention, predictions, strict=True)]
     console = Console(highlight=False)
     for example, prediction in zip(examples, predictions, strict=True):
@@ -91,16 +115,49 @@ def attention(options: argparse.Namespace) -> None:
         print(drawn)
 
 
+def over_images(options: argparse.Namespace, model: Model, predictions: list[Prediction], words: bool) -> None:
+    """Captions in the terminal; the images with what each word looked at in the picture."""
+    from weft.look.overlay import draw_overlays
+
+    overlays = [
+        overlay_of(model, name, found, words) for name, found in zip(options.attention, predictions, strict=True)
+    ]
+    for name, prediction in zip(options.attention, predictions, strict=True):
+        print(f"{name} → {prediction}")
+    if options.out:
+        drawn = Path(options.out)
+        with writing(drawn):
+            draw_overlays(overlays, drawn)
+        print(drawn)
+    else:
+        print("--out FILE.png draws what each word looked at")
+
+
+def overlay_of(model: Model, name: str, prediction: Prediction, words: bool) -> Overlay:
+    from weft.look.overlay import Overlay
+    from weft.tasks.source import ImageSource
+
+    assert isinstance(model.reads, ImageSource)
+    weights, tokens = attended(name, prediction, words)
+    weights = weights[: len(tokens)].reshape(-1, *model.reads.settings.grid)
+    return Overlay(model.reads.reader.read(name), weights, tokens, f"{name} → {prediction}")
+
+
 def example_of(line: str, prediction: Prediction, words: bool) -> Example:
     """The attention of a prediction with its pieces; the mark of a space is left out where all pieces are words."""
     from weft.look.attention import Example
 
+    weights, tokens = attended(line, prediction, words)
+    return Example(weights, [*prediction.source_tokens, END], [*tokens, END][: len(weights)], line)
+
+
+def attended(line: str, prediction: Prediction, words: bool) -> tuple[Weights, list[str]]:
+    """The weights of the tokens and of the end, and the tokens."""
     if prediction.attention is None:
         why = "an empty line has no output" if prediction.finish_reason == "empty" else "this model does not attend"
         raise WeftError(f"there is no attention to show for {line!r}: {why}")
-    weights = prediction.attention.numpy()
     tokens = [token.removeprefix("▁") for token in prediction.tokens] if words else prediction.tokens
-    return Example(weights, [*prediction.source_tokens, END], [*tokens, END][: len(weights)], line)
+    return prediction.attention.numpy(), tokens
 
 
 def print_matrix(example: Example, console: Console) -> None:
@@ -122,19 +179,60 @@ def print_matrix(example: Example, console: Console) -> None:
 
 def length(options: argparse.Namespace) -> None:
     from weft.look.length import draw_length
-    from weft.look.report import buckets_of
+    from weft.look.report import buckets_of, measured
     from weft.metrics.score import check_names
     from weft.tasks.evaluate import default_metrics, evaluate
     from weft.tasks.text import load
 
     model = load(options.model, options.device)
     recipe = model.recipe
-    metric = default_metrics(recipe)[0]
+    metrics = default_metrics(recipe)
+    if not metrics:
+        raise WeftError(f"{options.model} answers no lines, so there is no score to draw by length")
+    metric = metrics[0]
     check_names([metric], recipe.target_language)
     drawn = Path(options.out or Path(options.model) / "length.png")
     check_picture(drawn)
-    items = read_items(options.length, recipe.data.columns, recipe.validation.several_references)
+    items = read_items(recipe, options.length, recipe.data.columns, recipe.validation.several_references)
     evaluation = evaluate(model, items, [metric], **search_options(options))
     with writing(drawn):
-        draw_length(buckets_of(evaluation, recipe), drawn)
+        draw_length(buckets_of(evaluation, recipe), drawn, measured(recipe))
+    print(drawn)
+
+
+def nearest(options: argparse.Namespace) -> None:
+    """For each line the lines of a file whose vectors point most the same way, with the cosine between them."""
+    import numpy as np
+
+    from weft.data.read import read_lines
+    from weft.tasks.text import load
+
+    if not options.among:
+        raise WeftError("--nearest needs --among FILE, the lines to look through")
+    model = load(options.model, options.device)
+    others = [line for line in read_lines(options.among) if line.strip()]
+    vectors = model.vectors([*others, *options.nearest])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    alike = vectors[len(others) :] @ vectors[: len(others)].T
+    for line, of_line in zip(options.nearest, alike, strict=True):
+        print(line)
+        for place in np.argsort(-of_line, kind="stable")[: options.count]:
+            print(f"  {of_line[place]:.3f}  {others[place]}")
+
+
+def images(options: argparse.Namespace) -> None:
+    from weft.look.grid import draw_rows
+    from weft.tasks.reconstruction import between, reconstructed
+    from weft.tasks.text import load
+
+    drawn = Path(options.out or Path(options.model) / "images.png")
+    check_picture(drawn)
+    model = load(options.model, options.device)
+    if options.between:
+        one, other = options.between
+        rows = {f"from {one} to {other}": between(model, one, other, BETWEEN)}
+    else:
+        rows = dict(zip(("in", "out"), reconstructed(model, options.reconstruct), strict=True))
+    with writing(drawn):
+        draw_rows(rows, drawn)
     print(drawn)

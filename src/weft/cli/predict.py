@@ -6,11 +6,16 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from weft.errors import WeftError, counted
+from weft.files import replaced
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from weft.tasks.text import Model
 
 
@@ -25,6 +30,11 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--n-best", type=int, default=1, metavar="N", help="so many outputs a line, tab-separated")
     predict.add_argument("--jsonl", action="store_true", help="scores, tokens and finish_reason, one object a line")
     predict.add_argument("--attention", action="store_true", help="with --jsonl: the attention matrix too")
+    predict.add_argument(
+        "--vector",
+        metavar="FILE",
+        help="write only the fixed-length vector of each line, as .npy or .parquet",
+    )
     add_model(predict)
     beside = predict.add_argument_group("what each output holds (files with a line for each line; empty: nothing)")
     beside.add_argument("--prefix", metavar="FILE", help="what it begins with")
@@ -94,6 +104,8 @@ def held(options: argparse.Namespace) -> dict[str, Iterable[Any]]:
 def run(options: argparse.Namespace) -> int:
     from weft.data.read import read_lines
 
+    if options.vector:
+        return run_vector(options)
     model = loaded(options)
     cut_off = unknown = 0
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
@@ -118,3 +130,41 @@ def run(options: argparse.Namespace) -> int:
         told = counted(unknown, "line holds", "lines hold")
         print(f"weft: {told} what the model has never seen (unknown_source_tokens)", file=sys.stderr)
     return 0
+
+
+def run_vector(options: argparse.Namespace) -> int:
+    """Write a row a line: NumPy's float32 (N,D), or Parquet with the line beside its vector."""
+    from weft.cli.evaluate import check_place, writing
+    from weft.data.read import read_lines
+
+    path = Path(options.vector)
+    if path.suffix not in (".npy", ".parquet"):
+        raise WeftError(f"{path}: vectors go into a file whose name ends in .npy or .parquet")
+    unused = {"--jsonl": options.jsonl, "--attention": options.attention, **held(options)}
+    unused |= {f"--{name.replace('_', '-')}": True for name in search_options(options) if name != "batch_tokens"}
+    if given := [name for name, value in unused.items() if value]:
+        raise WeftError(f"--vector searches for nothing; --{given[0].removeprefix('--')} has no part in it")
+    check_place(path, path.parent)
+    model = loaded(options)
+    lines = list(read_lines(options.file))
+    vectors = model.vectors(lines, options.direction, options.batch_tokens or model.recipe.search.batch_tokens)
+    with writing(path):
+        write_vectors(path, lines, vectors)
+    print(f"weft: {counted(len(lines), 'vector')} of width {vectors.shape[1]} in {path}", file=sys.stderr)
+    return 0
+
+
+def write_vectors(path: Path, lines: list[str], vectors: NDArray[np.float32]) -> None:
+    import numpy as np
+
+    with replaced(path) as beside:
+        if path.suffix == ".npy":
+            with open(beside, "wb") as file:
+                np.save(file, vectors)
+            return
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        empty = pa.array(np.isnan(vectors).all(1)) if vectors.size else None
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1], mask=empty)
+        pyarrow.parquet.write_table(pa.table({"line": lines, "vector": column}), beside)

@@ -41,7 +41,10 @@ def run(options: argparse.Namespace) -> int:
         from weft.tasks.text import load
 
         folder = Path(options.model)
-        app = application(load(folder), folder.resolve().name, threads=threads)
+        model = load(folder)
+        if model.recipe.model.input.kind == "image":
+            raise WeftError(f"{folder} reads images by their files' names, which nobody may do over HTTP")
+        app = application(model, folder.resolve().name, threads=threads)
         answer(app, listener, url(listener))
     return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,13 +23,19 @@ class Padded:
     data: Tensor  # (B,T) ids | (B,T,F) values
     lengths: Tensor  # (B,)
 
+    @property
+    def positions(self) -> int:
+        """T, padding included."""
+        return self.data.size(1)
+
     def mask(self) -> Tensor:
         """(B,T) True = a real position."""
-        positions = torch.arange(self.data.size(1), device=self.data.device)
+        positions = torch.arange(self.positions, device=self.data.device)
         return positions < self.lengths[:, None]
 
     def to(self, device: torch.device) -> Padded:
-        return Padded(self.data.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True))
+        data, lengths = (part.to(device, non_blocking=True) for part in (self.data, self.lengths))
+        return replace(self, data=data, lengths=lengths)
 
     def part(self, rows: Tensor) -> Padded:
         """These rows, padded no further than they need."""
@@ -38,6 +44,18 @@ class Padded:
 
     def __len__(self) -> int:
         return self.data.size(0)
+
+
+@dataclass(frozen=True)
+class Pixels(Padded):
+    """Images of one size, data (B,C,H,W) bytes; a length is that of the grid that an input end makes of an image."""
+
+    @property
+    def positions(self) -> int:
+        return int(self.lengths.max())
+
+    def part(self, rows: Tensor) -> Pixels:
+        return Pixels(self.data[rows], self.lengths[rows])
 
 
 def pad(
@@ -58,9 +76,9 @@ def pad(
 
 @dataclass(frozen=True)
 class Batch:
-    """Sources with their end token, and targets as the decoder sees them (`fed`) and should answer (`gold`)."""
+    """Sources (of tokens, with their end), and targets as the decoder sees them (`fed`) and should answer (`gold`)."""
 
-    source: Padded  # (B,S) source ids </s>
+    source: Padded  # (B,S) source ids </s> | (B,C,H,W) pixels
     fed: Padded  # (B,T) <s> target ids
     gold: Padded  # (B,T) target ids </s>
     rows: Rows  # (B,) places in the corpus

@@ -14,6 +14,7 @@ from typing import Any
 
 import sentencepiece
 
+from weft.data.captions import digest_of_images
 from weft.data.read import CHUNK, STDIN, has_source, names, opened, reading
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
@@ -69,13 +70,27 @@ def fingerprint(
         settings["tokenizer"] = blake2b(source.model_bytes).hexdigest()
     if keeps_text(recipe):
         settings["text"] = True
+    if recipe.model.input.kind == "image":
+        settings["image"] = recipe.model.input.model_dump(include={"height", "width", "colour", "fit"})
+        given = [data.train, *(mixed.train for mixed in data.also), *([] if data.dev is None else [data.dev])]
+        settings["images"] = [digest_of_images(recipe, files) for files in given]
     return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def keeps_text(recipe: Recipe) -> bool:
     """Whether the text of what is trained on is needed again, for other pieces or other characters each time."""
     sides = recipe.vocabulary.source, recipe.vocabulary.target
+    if recipe.model.input.kind == "image":  # whose names are their text
+        return True
     return any(side.sampling for side in sides) or recipe.data.noise.characters > 0
+
+
+def place_of_images(recipe: Recipe) -> str:
+    """Where the names of images that are kept lead from; nothing for text."""
+    if recipe.model.input.kind != "image":
+        return ""
+    data = recipe.data.model_dump_json(include={"train", "also", "dev", "images"})
+    return f" {Path.cwd()} {data}"
 
 
 def contents(files: Files) -> Iterator[list[str]]:

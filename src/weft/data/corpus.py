@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from weft.data import direction
-from weft.data.cache import cache_folder, fingerprint, key, remove_abandoned, spool
+from weft.data.batch import Pixels
+from weft.data.cache import cache_folder, fingerprint, key, place_of_images, remove_abandoned, spool
 from weft.data.counts import Counts
 from weft.data.mix import Mix
 from weft.data.preparation import COUNTS, SOURCE, TARGET, Preparation, Report
@@ -27,15 +30,18 @@ class Corpus:
     """Encoded pairs by number. Ids are without `bos` and `eos`.
 
     With the tokens of both directions, all pairs are followed by all pairs in reverse, and each source begins with
-    the token of its direction.
+    the token of its direction. Of images, each is as long as the `positions` that a model makes of it.
     """
 
-    def __init__(self, store: Store, tokens: tuple[int, int] | None = None) -> None:
+    def __init__(self, store: Store, tokens: tuple[int, int] | None = None, positions: int = 0) -> None:
         self.store = store
+        self.positions = positions
         self.has_text = store.has_text
         self.forward = len(store)  # pairs from source to target, which come first
         self.marks = [] if tokens is None else [np.array([token], np.int32) for token in tokens]
         source, target = store.lengths
+        if store.shape:
+            source = np.full(len(store), positions, np.int32)
         if tokens is None:
             self.source_lengths, self.target_lengths = source, target
         else:
@@ -43,9 +49,9 @@ class Corpus:
             self.target_lengths = np.concatenate([target, source])
 
     @classmethod
-    def open(cls, folder: Path, tokens: tuple[int, int] | None = None) -> Corpus:
+    def open(cls, folder: Path, tokens: tuple[int, int] | None = None, positions: int = 0) -> Corpus:
         """What `preparation` left in a folder; WeftError where it is missing or damaged."""
-        return cls(Store.open(folder), tokens)
+        return cls(Store.open(folder), tokens, positions)
 
     def __len__(self) -> int:
         return len(self.source_lengths)
@@ -53,6 +59,15 @@ class Corpus:
     def source(self, i: int) -> Ids:
         """(S,) source ids of pair i; a view of the file where there is no token of its direction."""
         return self.marked(i, self.unmarked_source(i))
+
+    def images(self, rows: Sequence[int]) -> Pixels:
+        """The images that are the sources of these pairs, side by side."""
+        images = torch.from_numpy(np.stack([self.store.image(row) for row in rows]))
+        return Pixels(images, torch.full((len(rows),), self.positions))
+
+    def shown_source(self, i: int, vocabulary: Vocabulary) -> list[str]:
+        """The pieces of the source of pair i, or the name of its image."""
+        return [self.source_text(i)] if self.store.shape else vocabulary.pieces(self.source(i).tolist())
 
     def marked(self, i: int, ids: Ids) -> Ids:
         """What is to stand in the place of the source of pair i, with the token of its direction before it."""
@@ -120,7 +135,7 @@ def prepare(
         recipe = spool(direction.turned(recipe))
         check(recipe, vocabularies)
         print_of_data = fingerprint(recipe, vocabularies, source)
-        folder = cache / key(print_of_data)
+        folder = cache / key(print_of_data + place_of_images(recipe))
         if folder.is_dir():
             try:
                 return open_prepared(folder, recipe, print_of_data)
@@ -156,7 +171,8 @@ def open_prepared(folder: Path, recipe: Recipe, data: str) -> Prepared:
     source = load_source(folder / SOURCE, recipe)
     target = source if recipe.vocabulary.shared else Vocabulary.load(folder / TARGET)
     tokens = direction.tokens(source) if recipe.data.direction == "both" else None
-    train, dev = Corpus.open(folder / "train", tokens), Corpus.open(folder / "dev", tokens)
+    positions = recipe.model.input.positions if recipe.model.input.kind == "image" else 0
+    train, dev = (Corpus.open(folder / part, tokens, positions) for part in ("train", "dev"))
     weights = [1.0, *(mixed.weight for mixed in recipe.data.also)]
     mix = Mix([part.kept for part in counts.parts], weights, ways=1 if tokens is None else 2)
     return Prepared(train, dev, source, target, counts, data, mix)

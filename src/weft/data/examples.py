@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from weft.data.batch import Batch, Order, Rows, pad
+from weft.data.batch import Batch, Order, Padded, Rows, pad
 from weft.data.chance import Chance
 from weft.data.corpus import Corpus, Prepared
 from weft.data.direction import turned
@@ -41,7 +41,11 @@ class Examples:
         rows = draw % len(self.corpus)
         chance = Chance(self.seed, epoch, draw)
         places = rows.tolist()
-        batch = batch_of(self.sources(places, chance), self.targets(places, chance), rows)
+        if self.corpus.positions:
+            source: Padded = self.corpus.images(places)
+        else:
+            source = pad(self.sources(places, chance), last=Vocabulary.eos)
+        batch = batch_of(source, self.targets(places, chance), rows)
         if self.settings.target_drop:
             drop_fed(batch.fed, self.settings.target_drop, chance, self.target.unk)
         return batch
@@ -83,13 +87,17 @@ class Examples:
 def read_batch(corpus: Corpus, rows: Rows) -> Batch:
     """The pairs of these rows as they are."""
     places = rows.tolist()
-    return batch_of([corpus.source(row) for row in places], [corpus.target(row) for row in places], rows)
+    if corpus.positions:
+        source: Padded = corpus.images(places)
+    else:
+        source = pad([corpus.source(row) for row in places], last=Vocabulary.eos)
+    return batch_of(source, [corpus.target(row) for row in places], rows)
 
 
-def batch_of(sources: Sequence[Ids], targets: Sequence[Ids], rows: Rows) -> Batch:
+def batch_of(source: Padded, targets: Sequence[Ids], rows: Rows) -> Batch:
     """Pairs as a model takes them."""
     return Batch(
-        source=pad(sources, last=Vocabulary.eos),
+        source=source,
         fed=pad(targets, first=Vocabulary.bos),
         gold=pad(targets, last=Vocabulary.eos),
         rows=rows,

@@ -9,28 +9,33 @@ import json
 import os
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from itertools import islice
+from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import weft.recipe
 from weft.data.cache import concerning, keeps_text
+from weft.data.captions import named_at, pairs_for
 from weft.data.counts import Counts, Part
 from weft.data.direction import TOKENS
+from weft.data.images import ImageError, ImageReader
 from weft.data.read import Pair, has_source
 from weft.data.store import SIDES, Add, Side, written
-from weft.data.tagged import Of, pairs_in
 from weft.data.turns import TURN
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError, counted
 from weft.files import write_text
-from weft.recipe import Columns, Files, Recipe
+from weft.recipe import Files, Recipe
 
 BLOCK = 20_000  # pairs that are encoded and written together
+BLOCK_OF_PIXELS = 1 << 27  # bytes of images
 COUNTS = "counts.json"
 SOURCE = "source.model"
 TARGET = "target.model"
@@ -46,18 +51,17 @@ class Given:
 
     key: str  # of the recipe
     files: Files
-    columns: Columns
+    read: Callable[[Files, str], Iterator[Pair]]
     counts: Part
-    tags: Of | None = None  # what the targets are tags of
     fates: bytearray = field(default_factory=bytearray)  # of each pair, TRAIN ... DROPPED
     hashes: array[int] = field(default_factory=lambda: array("Q"))  # of each pair that is usable
 
     def pairs(self) -> Iterator[Pair]:
         if self.key == "data.train":
-            yield from pairs_in(self.files, self.columns, self.tags, self.key)
+            yield from self.read(self.files, self.key)
         else:
             with concerning(self.key):
-                yield from pairs_in(self.files, self.columns, self.tags, self.key)
+                yield from self.read(self.files, self.key)
 
     def fated(self) -> Iterator[tuple[Pair, int]]:
         """The pairs again, each with its fate."""
@@ -71,11 +75,12 @@ class Preparation:
     """Fills one folder; the files are read once for each step."""
 
     def __init__(self, recipe: Recipe, folder: Path, report: Report) -> None:
+        self.recipe = recipe
         self.data = recipe.data
+        self.images = of_images(recipe)
         self.settings = recipe.vocabulary
         self.threads = recipe.training.threads or os.cpu_count() or 1
         self.keeps_text = keeps_text(recipe)
-        self.tags = recipe.tags
         self.folder = folder
         self.report = report
         none = Part(max_length=self.data.max_length, duplicates_dropped=self.data.duplicates == "drop")
@@ -83,11 +88,13 @@ class Preparation:
         keys = ["data.train", *(f"data.also.{number}.train" for number in range(len(self.data.also)))]
         files = [self.data.train, *(mixed.train for mixed in self.data.also)]
         self.corpora = [
-            Given(key, there, self.data.columns, part, self.tags)
-            for key, there, part in zip(keys, files, self.counts.parts, strict=True)
+            Given(key, there, self.pairs, part) for key, there, part in zip(keys, files, self.counts.parts, strict=True)
         ]
         self.split_side: Side = 0 if has_source(self.data.train) else 1
-        self.has_source = any(has_source(corpus.files) for corpus in self.corpora)
+        self.has_source = not self.images and any(has_source(corpus.files) for corpus in self.corpora)
+
+    def pairs(self, files: Files, key: str) -> Iterator[Pair]:
+        return pairs_for(self.recipe, files, self.data.columns, key)
 
     def run(self, vocabularies: tuple[Vocabulary, Vocabulary] | None, given: Vocabulary | None = None) -> None:
         """Without `vocabularies` they are learnt; of the source not where it is `given`."""
@@ -154,7 +161,7 @@ class Preparation:
                 fates.append(EMPTY_SOURCE)
             elif not pair[1].strip():
                 fates.append(EMPTY_TARGET)
-            elif (side := hash64(pair[self.split_side])) in held_out:
+            elif (side := hash64(self.split_key(pair))) in held_out:
                 fates.append(HELD_OUT)
             else:
                 hashes.append(hash64(f"{pair[0]}\n{pair[1]}"))
@@ -163,6 +170,10 @@ class Preparation:
                 if side < reach:
                     for_dev.append(side)
         return for_dev, smallest
+
+    def split_key(self, pair: Pair) -> str:
+        """What tells whether a pair is held out: of an image its name, wherever its folder is."""
+        return Path(pair[0]).name if self.images else pair[self.split_side]
 
     def find_duplicates(self) -> None:
         """Count, of the pairs to train on, those that were there before, in the same corpus or another."""
@@ -212,21 +223,28 @@ class Preparation:
         counts, for_dev = self.counts, Part(max_length=self.counts.max_length)
         self.tallies = Tally(source, self.threads), Tally(target, self.threads)
         done = 0
-        with written(self.folder / "train", self.keeps_text) as train, written(self.folder / "dev", True) as dev:
+        shape = self.images.settings.shape if self.images else None
+        block_size = BLOCK if shape is None else max(1, min(BLOCK, BLOCK_OF_PIXELS // prod(shape)))
+        with (
+            written(self.folder / "train", self.keeps_text, shape) as train,
+            written(self.folder / "dev", True, shape) as dev,
+        ):
             for corpus in self.corpora:
                 with_source, pairs = has_source(corpus.files), corpus.fated()
-                while block := list(islice(pairs, BLOCK)):
+                while block := list(islice(pairs, block_size)):
                     parts = [[pair for pair, fate in block if fate == wanted] for wanted in (TRAIN, DEV)]
-                    self.encode_part(parts[0], with_source, corpus.counts, train)
-                    self.encode_part(parts[1], with_source, for_dev, dev)
+                    with self.naming_images(corpus.files):
+                        self.encode_part(parts[0], with_source, corpus.counts, train)
+                        self.encode_part(parts[1], with_source, for_dev, dev)
                     done += len(block)
                     self.report(f"encoded {counted(done, 'pair')}")
                 if not corpus.counts.kept:
                     raise WeftError(f"{corpus.key}: no pair is left to train on: {corpus.counts.summary()}")
             if self.data.dev is not None:
-                pairs_for_dev = pairs_in(self.data.dev, self.data.columns, self.tags, "data.dev")
-                while block_for_dev := list(islice(pairs_for_dev, BLOCK)):
-                    self.encode_part(block_for_dev, has_source(self.data.dev), for_dev, dev)
+                pairs_for_dev = self.pairs(self.data.dev, "data.dev")
+                while block_for_dev := list(islice(pairs_for_dev, block_size)):
+                    with self.naming_images(self.data.dev):
+                        self.encode_part(block_for_dev, has_source(self.data.dev), for_dev, dev)
         counts.dev, counts.dev_too_long = for_dev.kept, for_dev.too_long
         counts.dev_empty = for_dev.empty_source + for_dev.empty_target
         if not counts.dev:
@@ -237,10 +255,11 @@ class Preparation:
 
     def encode_part(self, pairs: list[Pair], with_source: bool, counts: Part, add: Add) -> None:
         """Encode, count and write pairs of one fate."""
-        sides = [tally.encoded([pair[side] for pair in pairs]) for side, tally in enumerate(self.tallies)]
-        kept: list[tuple[Pair, list[int], list[int]]] = []
-        for pair, source, target in zip(pairs, *sides, strict=True):
-            if with_source and not (source and pair[0].strip()):  # or normalisation left nothing
+        sources = self.encoded_sources([pair[0] for pair in pairs])
+        targets = self.tallies[1].encoded([pair[1] for pair in pairs])
+        kept: list[tuple[Pair, Any, list[int]]] = []
+        for pair, source, target in zip(pairs, sources, targets, strict=True):
+            if with_source and not (len(source) and pair[0].strip()):  # or normalisation left nothing
                 counts.empty_source += 1
             elif not (target and pair[1].strip()):
                 counts.empty_target += 1
@@ -249,11 +268,33 @@ class Preparation:
             else:
                 kept.append((pair, source, target))
         if kept:
-            lines, sources, targets = zip(*kept, strict=True)
-            for side, (tally, ids) in enumerate(zip(self.tallies, (sources, targets), strict=True)):
-                tally.count([pair[side] for pair in lines], list(ids))
-            add(lines, sources, targets)
+            lines, kept_sources, kept_targets = zip(*kept, strict=True)
+            if not self.images:
+                self.tallies[0].count([pair[0] for pair in lines], list(kept_sources))
+            self.tallies[1].count([pair[1] for pair in lines], list(kept_targets))
+            add(lines, kept_sources, kept_targets)
         counts.kept += len(kept)
+
+    def encoded_sources(self, lines: list[str]) -> Sequence[Any]:
+        """Ids of lines, or images (C,H,W) by their names; of an empty line nothing."""
+        if self.images is None:
+            return self.tallies[0].encoded(lines)
+        return [self.images.read(name) if name else () for name in lines]
+
+    @contextmanager
+    def naming_images(self, files: Files) -> Iterator[None]:
+        """A WeftError about an image in here says also where the files name it."""
+        try:
+            yield
+        except ImageError as error:
+            raise WeftError(f"{named_at(files, error.image, self.data.images)}{error}") from None
+
+
+def of_images(recipe: Recipe) -> ImageReader | None:
+    """What reads the sources of a recipe whose model takes images."""
+    if recipe.model.input.kind != "image":
+        return None
+    return ImageReader(recipe.model.input, recipe.data.columns)
 
 
 class Tally:

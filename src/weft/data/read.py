@@ -215,9 +215,9 @@ def binary(name: str, block: bytes, number: int, position: int) -> WeftError:
     return WeftError(f"{name}:{line}: looks like a binary file: zero byte at offset {position + at}; expected text")
 
 
-def side_by_side(source: str, target: str) -> Iterator[Pair]:
+def side_by_side(source: str, target: str, read: Callable[[str], Iterator[str]] = read_lines) -> Iterator[Pair]:
     """Line n of one file with line n of the other; WeftError where one of them ends before the other."""
-    left, right = read_lines(source), read_lines(target)
+    left, right = read(source), read(target)
     number = 0
     for one, other in zip_longest(left, right):
         if one is None or other is None:

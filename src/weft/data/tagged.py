@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from weft.data.read import Pair, names, read_pairs
+from weft.data.read import Pair
 from weft.errors import WeftError, counted
-from weft.recipe import Columns, Files
 
 Of = Literal["words", "line", "both"]
 SHOWN = 60  # characters of a line
 
 
-def pairs_in(files: Files, columns: Columns, tags: Of | None, key: str) -> Iterator[Pair]:
-    """The pairs of files; where targets are tags, there are as many as there ought to be."""
-    pairs = read_pairs(files, columns)
-    return tagged(pairs, tags, f"{key} ({', '.join(names(files))})") if tags else pairs
-
-
 def tagged(pairs: Iterable[Pair], of: Of, where: str) -> Iterator[Pair]:
-    """The pairs with single spaces between words; WeftError, with the pair's number, where tags are too many or few.
+    """The pairs with single spaces between tagged words; WeftError with a pair's number for too many or too few tags.
 
     A pair with an empty side goes through as it is.
     """
@@ -37,7 +30,7 @@ def tagged(pairs: Iterable[Pair], of: Of, where: str) -> Iterator[Pair]:
                 f"{where}: pair {number:,}: {counted(len(tags), 'tag')} for {counted(len(words), 'word')}; expected "
                 f"{wanted}, {expected}: {shortened(source)!r}, {shortened(target)!r}"
             )
-        yield " ".join(words), " ".join(tags)
+        yield source if of == "line" else " ".join(words), " ".join(tags)
 
 
 def count(words: int, of: Of) -> int:

@@ -10,8 +10,8 @@ from weft.look.canvas import ACCENT, INK, PALE, QUIET, new_figure, save, style
 from weft.metrics.breakdown import Bucket
 
 
-def draw_length(buckets: Sequence[Bucket], path: Path) -> None:
-    """The score of each bucket of source lengths above the number of items that it rests on.
+def draw_length(buckets: Sequence[Bucket], path: Path, of: str = "source") -> None:
+    """The score of each bucket of lengths, `of` sources or captions, above the number of items that it rests on.
 
     The format (PNG, SVG or PDF) is by suffix. Raises WeftError without matplotlib or without buckets.
     """
@@ -35,7 +35,7 @@ def draw_length(buckets: Sequence[Bucket], path: Path) -> None:
             color=INK,
         )
     above.set_ylim(0, 1.18 * max(*values, 1.0))
-    style(above, f"{score.label} by source length, {'higher' if score.higher_is_better else 'lower'} is better")
+    style(above, f"{score.label} by {of} length, {'higher' if score.higher_is_better else 'lower'} is better")
     below.bar(places, counts, color=PALE, width=0.62)
     for place, count in zip(places, counts, strict=True):
         below.annotate(
@@ -52,7 +52,7 @@ def draw_length(buckets: Sequence[Bucket], path: Path) -> None:
     below.set_yticks([])
     below.grid(False)
     below.set_xticks(places, [bucket.label for bucket in buckets])
-    below.set_xlabel("source length, units", fontsize=8.5, color=QUIET)
+    below.set_xlabel(f"{of} length, units", fontsize=8.5, color=QUIET)
     below.set_xlim(-0.6, len(buckets) - 0.4)
     figure.tight_layout(pad=1.4, h_pad=1.2)
     save(figure, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from weft.errors import counted
@@ -45,7 +46,7 @@ def print_report(evaluation: Evaluation, recipe: Recipe, worst: int, console: Co
     lines = lines_of(evaluation)
     buckets = buckets_of(evaluation, recipe)
     if len(buckets) > 1:
-        heading(console, f"{buckets[0].score.label} by source length, in {length_unit(recipe)}")
+        heading(console, f"{buckets[0].score.label} by {measured(recipe)} length, in {length_unit(recipe)}")
         print_buckets(console, buckets)
     name = evaluation.scores[0].name
     if worst and (found := breakdown.worst(lines, worst, name)):
@@ -69,14 +70,25 @@ def lines_of(evaluation: Evaluation) -> list[breakdown.Item]:
 
 
 def buckets_of(evaluation: Evaluation, recipe: Recipe) -> list[Bucket]:
-    """The first metric by source length, in characters where the source is read so, else in words."""
+    """The first metric by source length, in characters where the source is read so, else in words.
+
+    An image has no length; its caption's stands for it.
+    """
     length: Callable[[str], int] = len if length_unit(recipe) == "characters" else breakdown.words
-    name = evaluation.scores[0].name
-    return breakdown.by_length(lines_of(evaluation), name, recipe.target_language, length=length)
+    name, lines = evaluation.scores[0].name, lines_of(evaluation)
+    if measured(recipe) == "caption":
+        lines = [replace(line, source=line.references[0]) for line in lines]
+    return breakdown.by_length(lines, name, recipe.target_language, length=length)
+
+
+def measured(recipe: Recipe) -> str:
+    """What items are told apart by the length of."""
+    return "caption" if recipe.model.input.kind == "image" else "source"
 
 
 def length_unit(recipe: Recipe) -> str:
-    return "characters" if recipe.vocabulary.source.kind == "character" else "words"
+    characters = measured(recipe) == "source" and recipe.vocabulary.source.kind == "character"
+    return "characters" if characters else "words"
 
 
 def say(console: Console, *parts: str | Text | tuple[str, str]) -> None:

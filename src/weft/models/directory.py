@@ -20,6 +20,7 @@ from weft.data.tokenizer import Tokenizer, load_source
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
 from weft.files import new_folder, replaced
+from weft.models import autoencoder
 from weft.models.pretrained import PretrainedEncoder, unweighted
 from weft.models.seq2seq import Seq2Seq
 from weft.recipe import PretrainedEncoder as Pretrained
@@ -61,7 +62,7 @@ def network_of(
 ) -> Seq2Seq:
     """What the recipe describes, with fresh weights but for those of a pretrained encoder."""
     starts = None if encoder else torch.tensor(source.word_starts)
-    return Seq2Seq(recipe.model, source.size, target.size, starts, encoder)
+    return autoencoder.network(recipe.model, source.size, target.size, starts, encoder)
 
 
 def load_vocabularies(folder: Path, recipe: Recipe) -> tuple[Vocabulary, Vocabulary]:

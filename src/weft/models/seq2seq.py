@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from weft.data.batch import Batch, Padded
 from weft.models.base import Decoder, Encoder, Memory
 from weft.models.conv import ConvolutionalDecoder, ConvolutionalEncoder
+from weft.models.identity import Identity
 from weft.models.nothing import Nothing
 from weft.models.pretrained import PretrainedEncoder
 from weft.models.rnn import RecurrentDecoder, RecurrentEncoder
@@ -18,12 +19,14 @@ from weft.models.tags import Places, TagReader
 from weft.models.transformer import TransformerDecoder, TransformerEncoder
 from weft.nn.context import Summary
 from weft.nn.ends import CopyOutput, Ids, SaidOutput, SoftmaxOutput, TokenInput
+from weft.nn.image import ImageInput
 from weft.recipe import Model, TagDecoder
 
 Seen = tuple[Tensor, Tensor | None]  # features (B,T,D), weights (B,H,T,S) or None
 # of those that place tokens; recurrent ones know the order themselves
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "conv": ConvolutionalEncoder,
+    "identity": Identity,
     "transformer": TransformerEncoder,
 }
 DECODERS: dict[str, Callable[..., Decoder[Any, Any]]] = {
@@ -52,8 +55,10 @@ class Seq2Seq(nn.Module):
         tags = isinstance(settings.decoder, TagDecoder)
         self.target_input = Ids() if tags else TokenInput(target_size, width, embedding, embedding.target_width)
         self.encoder = encoder(settings) if pretrained is None else pretrained
-        self.source_input: TokenInput | None = None
-        if not isinstance(self.encoder, Nothing | PretrainedEncoder):
+        self.source_input: TokenInput | ImageInput | None = None
+        if settings.input.kind == "image":
+            self.source_input = ImageInput(width, settings.input)
+        elif not isinstance(self.encoder, Nothing | PretrainedEncoder):
             self.source_input = TokenInput(source_size, width, embedding, embedding.source_width)
             if embedding.share in ("inputs", "all") and isinstance(self.target_input, TokenInput):
                 self.source_input.embedding = self.target_input.embedding
@@ -70,9 +75,14 @@ class Seq2Seq(nn.Module):
         tied = settings.embedding.share in ("target", "all")
         return kind(settings.width, size, self.target_input if tied else None)
 
+    @property
+    def vector_width(self) -> int:
+        """Of the memory's context."""
+        return self.encoder.width
+
     def encode(self, source: Padded) -> Memory:
-        """source.data (B,S) -> what the decoder may know of it."""
-        embedded = source if self.source_input is None else Padded(self.source_input(source.data), source.lengths)
+        """source.data (B,S), or (B,C,H,W) of images -> what the decoder may know of it."""
+        embedded = source if self.source_input is None else self.source_input.sequence(source)
         memory: Memory = self.encoder(embedded)
         context = self.summary(memory.values, memory.mask, memory.context)
         if self.places is None:

@@ -34,6 +34,10 @@ class TokenInput(nn.Module):
         self.tokens = Dropout(settings.tokens)
         self.dropout = Dropout(settings.dropout)
 
+    def sequence(self, source: Padded) -> Padded:
+        """source.data (B,S) -> data (B,S,width)."""
+        return Padded(self(source.data), source.lengths)
+
     def forward(self, ids: Tensor) -> Tensor:
         """(...) -> (...,width)."""
         embedded: Tensor = self.embedding(ids)

@@ -1,6 +1,7 @@
 """Every setting there is, typed and checked: whole.py is the recipe, each other file one part of it."""
 
 from weft.recipe.data import Columns, Data, Files, Mixed, Noise, Parallel, Vocabularies, Vocabulary
+from weft.recipe.ends import ImageInput, TokenInput
 from weft.recipe.file import apply_override, checked, dump, json_schema, load
 from weft.recipe.model import (
     Attention,
@@ -8,8 +9,10 @@ from weft.recipe.model import (
     ConvolutionalDecoder,
     ConvolutionalEncoder,
     Embedding,
+    IdentityEncoder,
     Model,
     NoEncoder,
+    PixelDecoder,
     PretrainedEncoder,
     RecurrentDecoder,
     RecurrentEncoder,
@@ -33,12 +36,15 @@ __all__ = [
     "Embedding",
     "Feeding",
     "Files",
+    "IdentityEncoder",
+    "ImageInput",
     "Mixed",
     "Model",
     "NoEncoder",
     "Noise",
     "Optimizer",
     "Parallel",
+    "PixelDecoder",
     "PretrainedEncoder",
     "Recipe",
     "RecurrentDecoder",
@@ -48,6 +54,7 @@ __all__ = [
     "Section",
     "Start",
     "TagDecoder",
+    "TokenInput",
     "Training",
     "TransformerDecoder",
     "TransformerEncoder",

@@ -78,6 +78,9 @@ class Data(Section):
     dev: Files | None = Field(None, description="held-out pairs; without it a part of `train` is split off by hash")
     test: Files | None = Field(None, description="what `weft evaluate RUN` scores when it is given no file")
     columns: Columns = Columns()
+    images: str | None = Field(
+        None, description="the folder that names of images start from; null: that of the file which names them"
+    )
     direction: Literal["forward", "backward", "both"] = Field(
         "forward", description="backward: target to source; both: one model, told by the source's first token"
     )

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from weft.errors import nearest
+from weft.recipe.ends import AnyInput, ImageInput, TokenInput
 from weft.recipe.section import Part, Section
 
 # A file in nn/scores is a kind of attention; nothing else has to know of it.
@@ -103,6 +104,13 @@ class NoEncoder(Section):
     """No source at all: a language model of the targets."""
 
     kind: Literal["none"] = "none"
+    layers: ClassVar[int] = 0
+
+
+class IdentityEncoder(Section):
+    """What the input end gives is the memory, as it is."""
+
+    kind: Literal["identity"] = "identity"
     layers: ClassVar[int] = 0
 
 
@@ -279,12 +287,28 @@ class PretrainedEncoder(Section):
         return self
 
 
-AnyEncoder = NoEncoder | RecurrentEncoder | ConvolutionalEncoder | TransformerEncoder | PretrainedEncoder
-AnyDecoder = RecurrentDecoder | ConvolutionalDecoder | TransformerDecoder | TagDecoder
+class PixelDecoder(Section):
+    """An autoencoder of images: the image comes back from one vector, through layers of ReLU."""
+
+    kind: Literal["pixels"] = "pixels"
+    vector: int = Field(32, ge=1, description="width of the vector that all of the image goes through")
+    layers: int = Field(1, ge=0, description="between the vector and the pixels")
+    width: int = Field(256, ge=1, description="of these layers")
+    loss: Literal["squared", "entropy"] = Field(
+        "squared", description="squared error, or binary cross-entropy, of values from 0 to 1"
+    )
+    attention: ClassVar[None] = None
+
+
+AnyEncoder = (
+    NoEncoder | IdentityEncoder | RecurrentEncoder | ConvolutionalEncoder | TransformerEncoder | PretrainedEncoder
+)
+AnyDecoder = RecurrentDecoder | ConvolutionalDecoder | TransformerDecoder | TagDecoder | PixelDecoder
 
 
 class Model(Section):
     width: int = Field(256, ge=1, description="of the embeddings and of the Transformer")
+    input: AnyInput = Field(TokenInput(), discriminator="kind")
     embedding: Embedding = Embedding()
     encoder: AnyEncoder = Field(TransformerEncoder(), discriminator="kind")
     context: Context = Context()
@@ -300,6 +324,10 @@ class Model(Section):
                 check_heads(name, stack, self.width)
         if isinstance(self.decoder, TagDecoder) and isinstance(self.encoder, NoEncoder):
             raise ValueError("model.decoder.kind is tags, which are read off an encoder: model.encoder.kind is none")
+        if isinstance(self.input, ImageInput):
+            check_image(self)
+        elif isinstance(self.decoder, PixelDecoder):
+            raise ValueError("model.decoder.kind is pixels, which gives back images: it needs model.input.kind: image")
         if isinstance(self.encoder, NoEncoder):
             if self.decoder.attention is not None or self.context.given != "none":
                 raise ValueError(
@@ -327,6 +355,25 @@ class Model(Section):
     @property
     def sees_context_only(self) -> bool:
         return self.decoder.attention is None and not isinstance(self.decoder, TagDecoder)
+
+
+def check_image(model: Model) -> None:
+    """What only tokens have is not asked of images."""
+    embedding, asked = model.embedding, ""
+    if embedding.share in ("inputs", "all"):
+        asked = f"model.embedding.share is '{embedding.share}'"
+    elif embedding.source_width is not None:
+        asked = f"model.embedding.source_width is {embedding.source_width}"
+    elif model.copy_source:
+        asked = "model.copy_source is true"
+    elif isinstance(model.encoder, PretrainedEncoder):
+        asked = "model.encoder.kind is pretrained, which reads pieces of text"
+    elif isinstance(model.decoder, TagDecoder) and model.decoder.of != "line":
+        asked = f"model.decoder.of is {model.decoder.of}, where each word has a tag"
+    elif isinstance(model.encoder, NoEncoder):
+        asked = "model.encoder.kind is none (identity takes the image as the input end gives it)"
+    if asked:
+        raise ValueError(f"{asked}, but model.input.kind is image: there are no source tokens")
 
 
 def check_widths(name: str, width: int | list[int], layers: int) -> None:

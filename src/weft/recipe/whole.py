@@ -90,3 +90,31 @@ class Recipe(Section):
         if self.data.direction == "both":
             raise ValueError("data.direction is 'both', which needs vocabulary.shared: true")
         return self
+
+    @model_validator(mode="after")
+    def images_are_no_tokens(self) -> Recipe:
+        if self.model.input.kind != "image":
+            if self.data.images is not None:
+                raise ValueError(
+                    f"data.images is {self.data.images!r}, but model.input.kind is {self.model.input.kind}"
+                )
+            return self
+        asked: dict[str, object] = {
+            "vocabulary.shared": self.vocabulary.shared,
+            "vocabulary.source.sampling": self.vocabulary.source.sampling,
+            "data.direction": self.data.direction != "forward",
+            "start.source_vectors": self.start.source_vectors,
+            **{f"data.noise.{key}": getattr(self.data.noise, key) for key in ("drop", "mask", "swap", "characters")},
+        }
+        if wrong := next((key for key, value in asked.items() if value), None):
+            raise ValueError(f"{wrong} is for source tokens, but model.input.kind is image")
+        if self.model.decoder.kind != "pixels":
+            return self
+        asked = {
+            **{f"start.{key}": value for key, value in self.start},
+            "data.noise.target_drop": self.data.noise.target_drop,
+            "training.feeding.kind": self.training.feeding.kind != "teacher_forcing",
+        }
+        if wrong := next((key for key, value in asked.items() if value), None):
+            raise ValueError(f"{wrong} is for models that say tokens, but model.decoder.kind is pixels")
+        return self

@@ -20,6 +20,10 @@ class Sources(Padded):
 
     each: tuple[Padded, ...] = ()
 
+    @property
+    def positions(self) -> int:
+        return self.each[0].positions
+
 
 class Ensemble:
     """The mean of the members' probabilities, which are of any architecture and share a target vocabulary.

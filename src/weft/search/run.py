@@ -38,7 +38,7 @@ def search(
     sentences, first = places(live, chooser)
     state = reorder(state, sentences)
     tokens = torch.full_like(sentences, limits.begin)
-    history = History.of_nothing(len(tokens), source.data.size(1) if limits.keeps_weights else None, device)
+    history = History.of_nothing(len(tokens), source.positions if limits.keeps_weights else None, device)
     finished = Lanes(source, chooser, limits)
 
     for time in range(max(limits.max_lengths) + 1):

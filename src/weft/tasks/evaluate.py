@@ -83,7 +83,7 @@ def default_metrics(recipe: Recipe) -> list[str]:
 
     A language model has nothing to answer, and is measured by its loss alone.
     """
-    if recipe.model.encoder.kind == "none":
+    if recipe.model.encoder.kind == "none" or recipe.model.decoder.kind == "pixels":
         return []
     if recipe.validation.metrics:
         return list(recipe.validation.metrics)
@@ -99,8 +99,11 @@ def default_metrics(recipe: Recipe) -> list[str]:
 def validated_metrics(recipe: Recipe) -> list[str]:
     """The metrics of each validation, that which decides among them; WeftError for one that there is not."""
     metrics, deciding = default_metrics(recipe), recipe.validation.metric
-    if recipe.model.encoder.kind == "none" and (deciding != "loss" or recipe.validation.metrics):
+    told = deciding != "loss" or recipe.validation.metrics
+    if recipe.model.encoder.kind == "none" and told:
         raise WeftError("model.encoder.kind is none: a language model is validated by its loss, not by metrics")
+    if recipe.model.decoder.kind == "pixels" and told:
+        raise WeftError("model.decoder.kind is pixels: an autoencoder is validated by its loss, not by metrics")
     if deciding not in ("loss", *metrics):
         metrics = [deciding, *metrics]
     score.check_names(metrics, recipe.target_language)

@@ -28,7 +28,7 @@ class Encoded:
     """The same in ids."""
 
     number: int
-    sources: tuple[list[int], ...]  # of each model of an ensemble
+    sources: tuple[Any, ...]  # as each model of an ensemble takes it
     prefix: list[int]
     must: list[Phrase]
     never: list[Phrase]
@@ -80,7 +80,7 @@ class Writer:
         self.vocabulary = vocabulary
         self.between = " " if spaced else ""
 
-    def encoded(self, line: Line, sources: tuple[list[int], ...]) -> Encoded:
+    def encoded(self, line: Line, sources: tuple[Any, ...]) -> Encoded:
         """WeftError for what the vocabulary cannot say, and for a phrase that is wanted and unwanted."""
         must = [self.phrase(phrase) for phrase in line.must]
         for text, phrase in zip(line.must, must, strict=True):

@@ -1,4 +1,4 @@
-"""Tokens to tokens: lines in, lines out."""
+"""Tokens or images to tokens: lines in, lines out."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 import weft.models.device
 from weft.data.batch import Padded, pad
-from weft.data.direction import Direction, directed, turned
+from weft.data.direction import Direction, turned
 from weft.data.tagged import count
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError, nearest
@@ -30,11 +32,11 @@ from weft.tasks.line import Encoded, Line, Writer, lines_of
 from weft.tasks.prediction import Prediction
 from weft.tasks.risk import by_utility
 from weft.tasks.scored import Scored
+from weft.tasks.source import source_of
 from weft.tasks.strategy import Strategy
 
 __all__ = ["Model", "Prediction", "Scored", "changed", "load"]
 
-BLOCK = 4096  # lines that are sorted by length together
 UNSPACED = {"zh", "ja", "th", "lo", "km", "my"}  # languages that put no space between words
 
 
@@ -49,6 +51,7 @@ class Model:
         self.network = network
         self.source = source
         self.target = target
+        self.reads = source_of(recipe, source)
         self.members = [self, *others]
         self.language_models: dict[str, Model] = {}
 
@@ -108,23 +111,21 @@ class Model:
         """The same, block by block as lines come, with memory that does not grow."""
         strategy = Strategy(changed(self.recipe.search, search), n_best, self.target)
         rest = lines_of(lines, prefix, must, never)
-        while block := list(islice(rest, BLOCK)):
+        while block := list(islice(rest, self.reads.block)):
             lines_in = self.measured(self.encoded(block, direction), strategy.settings)
             yield from self.block(lines_in, n_best, attention, strategy)
 
     def encoded(self, lines: list[Line], direction: Direction) -> list[Encoded]:
         """Lines in ids; a language model's lines are what its outputs begin with."""
+        if self.recipe.model.decoder.kind == "pixels":
+            raise WeftError("an autoencoder says nothing: weft look --reconstruct, or weft predict --vector")
         if not self.has_source:
             if any(line.prefix for line in lines):
                 raise WeftError("a language model goes on with its lines, which are prefixes already")
             lines = [replace(line, text="", prefix=line.text) for line in lines]
-        if self.recipe.tags:
+        if self.recipe.tags in ("words", "both"):
             lines = [replace(line, text=" ".join(line.text.split())) for line in lines]
-        texts = [line.text for line in lines]
-        sources = [
-            directed(member.source.encode_lines(texts), direction, member.recipe, member.source)
-            for member in self.members
-        ]
+        sources = [member.reads.encoded(lines, direction) for member in self.members]
         spaced = self.recipe.vocabulary.target.kind == "word" or language(self.recipe.target_language) not in UNSPACED
         writer = Writer(self.target, spaced)
         return [writer.encoded(line, of_line) for line, of_line in zip(lines, zip(*sources, strict=True), strict=True)]
@@ -148,7 +149,7 @@ class Model:
         training = self.network.training
         self.network.eval()
         model = self.step_model(strategy.settings)
-        sizes = [line.length + 1 if line.sources[0] or not self.has_source else 0 for line in lines]
+        sizes = [line.length + 1 if len(line.sources[0]) or not self.has_source else 0 for line in lines]
         for places in by_length(sizes, strategy.settings.batch_tokens, strategy.width):
             found = self.hypotheses(model, [lines[place] for place in places], attention, strategy)
             for place, hypotheses in zip(places, found, strict=True):
@@ -180,7 +181,10 @@ class Model:
     @property
     def same_source(self) -> bool:
         """Whether all members cut a source in the same pieces."""
-        first, *others = ((pieces_of(member.source), member.recipe.data.direction) for member in self.members)
+        first, *others = (
+            (pieces_of(member.source), member.recipe.data.direction, member.recipe.model.input)
+            for member in self.members
+        )
         return all(other == first for other in others)
 
     def hypotheses(
@@ -191,29 +195,57 @@ class Model:
         source = self.padded([line.sources for line in lines])
         return search(model, source, chooser, limits, strategy.rules(lines, self.device))
 
-    def padded(self, sources: Sequence[tuple[list[int], ...]]) -> Padded:
+    def padded(self, sources: Sequence[tuple[Any, ...]]) -> Padded:
         """The sources of each of a batch's lines, as each member takes them."""
-        each = tuple(pad(of_member, last=Vocabulary.eos).to(self.device) for of_member in zip(*sources, strict=True))
+        each = tuple(
+            member.reads.padded(of_member).to(self.device)
+            for member, of_member in zip(self.members, zip(*sources, strict=True), strict=True)
+        )
         return each[0] if len(each) == 1 else Sources(each[0].data, each[0].lengths, each)
 
-    def outputs(self, hypotheses: list[Hypothesis], source: list[int], strategy: Strategy) -> list[Prediction]:
+    def outputs(self, hypotheses: list[Hypothesis], source: Any, strategy: Strategy) -> list[Prediction]:
         predictions = [self.prediction(hypothesis, source) for hypothesis in hypotheses]
         if not strategy.settings.minimum_bayes_risk:
             return predictions
         utilities = by_utility([prediction.text for prediction in predictions])
         return [replace(predictions[place], utility=utility) for place, utility in utilities]
 
-    def prediction(self, hypothesis: Hypothesis, source: list[int]) -> Prediction:
+    def prediction(self, hypothesis: Hypothesis, source: Any) -> Prediction:
         return Prediction(
             text=self.target.decode(hypothesis.tokens),
             score=hypothesis.score,
             tokens=self.target.pieces(hypothesis.tokens),
             token_scores=hypothesis.token_scores,
             finish_reason=hypothesis.finish_reason,
-            source_tokens=self.source.pieces(source),
-            unknown=source.count(self.source.unk),
+            source_tokens=self.reads.pieces(source),
+            unknown=self.reads.unknown(source),
             attention=None if hypothesis.attention is None else hypothesis.attention[:, : len(source) + 1],
         )
+
+    @torch.inference_mode()
+    def vectors(
+        self, lines: Iterable[str], direction: Direction = "forward", batch_tokens: int = 4096
+    ) -> NDArray[np.float32]:
+        """(N,D) the fixed-length vector c of each line or image, in order; of an empty line no numbers (NaN).
+
+        Raises WeftError for a language model, which has no source, and for an ensemble.
+        """
+        if not self.has_source or len(self.members) > 1:
+            what = "an ensemble" if self.has_source else "a language model"
+            raise WeftError(f"{what} has no vector of a line")
+        training = self.network.training
+        self.network.eval()
+        rest, found = (Line(number, text) for number, text in enumerate(lines)), []
+        while block := list(islice(rest, self.reads.block)):
+            sources = self.reads.encoded(block, direction)
+            sizes = [len(source) and len(source) + 1 for source in sources]
+            of_block = np.full((len(block), self.network.vector_width), np.nan, np.float32)
+            for places in by_length(sizes, batch_tokens, 1):
+                memory = self.network.encode(self.padded([(sources[place],) for place in places]))
+                of_block[places] = memory.context.float().cpu().numpy()
+            found.append(of_block)
+        self.network.train(training)
+        return np.concatenate(found) if found else np.zeros((0, self.network.vector_width), np.float32)
 
     def score(
         self, pairs: Iterable[tuple[str, str]], direction: Direction = "forward", batch_tokens: int = 4096

@@ -21,14 +21,13 @@ PAIRS = 2000
 
 
 def calibrate(folder: Path, dev: Corpus, tokens: int) -> str:
-    """Fit the temperature of the run's model where it reads tags, and say what it is (Guo et al. 2017, section 4.2).
+    """Fit the temperature of a run's model that reads tags, and say what it is (Guo et al. 2017, section 4.2).
 
-    It changes no order of tags at a place, and is a weight of the model like others. Nothing where there are no tags.
+    It changes no order of tags at a place, and is a weight of the model like others.
     """
     model = load(folder)
     reader = model.network.decoder
-    if not isinstance(reader, TagReader):
-        return ""
+    assert isinstance(reader, TagReader)
     rows = spread(len(dev), PAIRS)
 
     def loss(logarithm: float) -> float:

@@ -88,7 +88,7 @@ class OwnTokens:
         needs, target = model.output.needs_weights, batch.fed.data
         with torch.no_grad():
             features, weights = model.decoder(model.target_input(target), memory, needs)
-            sources = batch.source.data[:, None].expand(-1, target.size(1), -1).flatten(0, 1)
+            sources = batch.source.data.repeat_interleave(target.size(1), 0) if needs else batch.source.data
             rows = None if weights is None else weights.transpose(1, 2).flatten(0, 1)
             said = self.said(model, features.flatten(0, 1), rows, sources).view(target.shape)
         fed = torch.cat([target[:, :1], self.mixed(target[:, 1:], said[:, :-1])], 1)

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -114,9 +115,9 @@ def trained(processes: Processes, what: str | Path, overrides: Sequence[str], sa
             step = f"{trainer.progress.step:,}"
             raise Interrupted(f"{trainer.stopped}; saved at step {step}. Go on with: weft train {folder}")
         progress, outcome = trainer.progress, ending
-        told = processes.from_first("fitting a temperature", lambda: calibrate(folder, data.dev, settings.batch_tokens))
-        if told:
-            say(told)
+        if recipe.tags:
+            fit = partial(calibrate, folder, data.dev, settings.batch_tokens)
+            say(processes.from_first("fitting a temperature", fit))
         processes.from_first("writing the card", lambda: card.write(folder, recipe, progress, outcome, data.counts))
     say(f"done: {ending.reason}. Use it: weft predict {folder}")
     return load(folder, str(place))

@@ -262,7 +262,7 @@ class Trainer:
     def give_up(self, rows: Rows, reason: str) -> None:
         dump = self.folder / DUMP
         lines = [
-            {"row": row, "source": self.model.source.pieces(self.data.train.source(row).tolist()),
+            {"row": row, "source": self.data.train.shown_source(row, self.model.source),
              "target": self.model.target.pieces(self.data.train.target(row).tolist())}
             for row in (rows % len(self.data.train)).tolist()
         ]  # fmt: skip
