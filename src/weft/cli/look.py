@@ -35,8 +35,16 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument(
         "--attention", action="append", metavar="LINE", help="what each output looked at, in the terminal; repeatable"
     )
+    which.add_argument(
+        "--forecast", nargs="?", const="", metavar="FILE", help="forecasts of a series: its test part, or FILE"
+    )
     which.add_argument("--length", metavar="FILE", help="score by source length of the pairs in a file")
-    look.add_argument("--out", metavar="FILE.png", help="where --attention or --length is drawn (MODEL/length.png)")
+    look.add_argument(
+        "--out", metavar="FILE.png", help="where the others are drawn (MODEL/length.png, MODEL/forecast.png)"
+    )
+    look.add_argument(
+        "--column", action="append", metavar="NAME", help="what --forecast draws (the last column); repeatable"
+    )
     look.add_argument("--device", default="cpu")
     add_search(look)
     return look
@@ -50,9 +58,21 @@ def run(options: argparse.Namespace) -> int:
         attention(options)
     elif options.length:
         length(options)
+    elif options.forecast is not None:
+        forecast(options)
     else:
-        raise WeftError("expected what to look at: --curves, --attention 'a line' or --length pairs.tsv")
+        raise WeftError("expected what to look at: --curves, --attention 'a line', --length pairs.tsv or --forecast")
     return 0
+
+
+def forecast(options: argparse.Namespace) -> None:
+    from weft.cli import series
+    from weft.tasks.load import is_series
+
+    if not is_series(options.model):
+        raise WeftError(f"{options.model} is no model of series, so there is no forecast to draw")
+    series.refuse_others(options, parser(), ("forecast", "column", "out", "device"))
+    series.look(options)
 
 
 def curves(options: argparse.Namespace) -> None:

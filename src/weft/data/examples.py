@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,11 @@ class Examples:
         if self.settings.target_drop:
             drop_fed(batch.fed, self.settings.target_drop, chance, self.target.unk)
         return batch
+
+    def record(self, row: int) -> dict[str, Any]:
+        """A pair in pieces, for people to read."""
+        source, target = self.corpus.source(row).tolist(), self.corpus.target(row).tolist()
+        return {"row": row, "source": self.source.pieces(source), "target": self.target.pieces(target)}
 
     def sources(self, rows: list[int], chance: Chance) -> list[Ids]:
         if not (self.rewritten or self.moved):

@@ -16,7 +16,7 @@ from weft.models.rnn import RecurrentDecoder, RecurrentEncoder
 from weft.models.transformer import TransformerDecoder, TransformerEncoder
 from weft.nn.context import Summary
 from weft.nn.ends import CopyOutput, SoftmaxOutput, TokenInput
-from weft.recipe import Model
+from weft.recipe import DirectDecoder, Model
 
 Seen = tuple[Tensor, Tensor | None]  # features (B,T,D), weights (B,H,T,S) or None
 # of those that place tokens; recurrent ones know the order themselves
@@ -90,6 +90,7 @@ def encoder(settings: Model) -> Encoder:
 
 
 def decoder(settings: Model, memory_width: int) -> Decoder[Any, Any]:
+    assert not isinstance(settings.decoder, DirectDecoder), "the recipe allows it for series alone"
     if settings.decoder.kind == "rnn":
         return RecurrentDecoder(settings.width, memory_width, settings.decoder, settings.context)
     return DECODERS[settings.decoder.kind](

@@ -1,12 +1,14 @@
 """Every setting there is, typed and checked: whole.py is the recipe, each other file one part of it."""
 
 from weft.recipe.data import Columns, Data, Files, Mixed, Noise, Parallel, Vocabularies, Vocabulary
+from weft.recipe.ends import TokenInput, TokenOutput, ValuesInput, ValuesOutput
 from weft.recipe.file import apply_override, checked, dump, json_schema, load
 from weft.recipe.model import (
     Attention,
     Context,
     ConvolutionalDecoder,
     ConvolutionalEncoder,
+    DirectDecoder,
     Embedding,
     Model,
     NoEncoder,
@@ -18,6 +20,7 @@ from weft.recipe.model import (
 )
 from weft.recipe.search import Search
 from weft.recipe.section import Section
+from weft.recipe.series import Series
 from weft.recipe.training import Feeding, Optimizer, Schedule, Start, Training, Validation, Vectors
 from weft.recipe.whole import Recipe
 
@@ -28,6 +31,7 @@ __all__ = [
     "ConvolutionalDecoder",
     "ConvolutionalEncoder",
     "Data",
+    "DirectDecoder",
     "Embedding",
     "Feeding",
     "Files",
@@ -43,12 +47,17 @@ __all__ = [
     "Schedule",
     "Search",
     "Section",
+    "Series",
     "Start",
+    "TokenInput",
+    "TokenOutput",
     "Training",
     "TransformerDecoder",
     "TransformerEncoder",
     "TransformerStack",
     "Validation",
+    "ValuesInput",
+    "ValuesOutput",
     "Vectors",
     "Vocabularies",
     "Vocabulary",

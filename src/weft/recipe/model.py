@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from weft.errors import nearest
+from weft.recipe.ends import AnyInput, AnyOutput, TokenInput, TokenOutput, ValuesInput, ValuesOutput
 from weft.recipe.section import Part, Section
 
 # A file in nn/scores is a kind of attention; nothing else has to know of it.
@@ -243,16 +244,28 @@ class TransformerDecoder(TransformerStack):
         return self
 
 
+class DirectDecoder(Section):
+    """All rows of a forecast at once, by one matrix (Zeng et al. 2023); with no encoder, from the look-back itself."""
+
+    kind: Literal["direct"] = "direct"
+    of: Literal["memory", "context"] = Field("memory", description="all of the encoder's states, or the fixed vector")
+    dropout: Part = 0.0
+    layers: ClassVar[int] = 1
+    attention: ClassVar[Attention | None] = None
+
+
 AnyEncoder = NoEncoder | RecurrentEncoder | ConvolutionalEncoder | TransformerEncoder
-AnyDecoder = RecurrentDecoder | ConvolutionalDecoder | TransformerDecoder
+AnyDecoder = RecurrentDecoder | ConvolutionalDecoder | TransformerDecoder | DirectDecoder
 
 
 class Model(Section):
     width: int = Field(256, ge=1, description="of the embeddings and of the Transformer")
+    input: AnyInput = Field(TokenInput(), discriminator="kind")
     embedding: Embedding = Embedding()
     encoder: AnyEncoder = Field(TransformerEncoder(), discriminator="kind")
     context: Context = Context()
     decoder: AnyDecoder = Field(TransformerDecoder(), discriminator="kind")
+    output: AnyOutput = Field(TokenOutput(), discriminator="kind")
     copy_source: bool = Field(
         False, description="the decoder may copy a source token instead (See et al. 2017); needs a shared vocabulary"
     )
@@ -262,7 +275,11 @@ class Model(Section):
         for name, stack in (("encoder", self.encoder), ("decoder", self.decoder)):
             if isinstance(stack, TransformerStack):
                 check_heads(name, stack, self.width)
-        if isinstance(self.encoder, NoEncoder):
+        if isinstance(self.input, ValuesInput) or isinstance(self.output, ValuesOutput):
+            check_values(self)
+        if isinstance(self.decoder, DirectDecoder):
+            check_direct(self)
+        elif isinstance(self.encoder, NoEncoder):
             if self.decoder.attention is not None or self.context.given != "none":
                 raise ValueError(
                     "model.encoder.kind is none, so there is nothing to look at: "
@@ -283,6 +300,32 @@ class Model(Section):
                     f"attention coverage goes step by step: it needs an rnn decoder, not {self.decoder.kind}"
                 )
         return self
+
+
+def check_values(model: Model) -> None:
+    if not isinstance(model.input, ValuesInput) or not isinstance(model.output, ValuesOutput):
+        raise ValueError(
+            f"model.input.kind is {model.input.kind} and model.output.kind {model.output.kind}; "
+            f"of a series both are values"
+        )
+    if isinstance(model.encoder, NoEncoder) and not isinstance(model.decoder, DirectDecoder):
+        raise ValueError(
+            "model.encoder.kind is none, so that only model.decoder.kind: direct can forecast from the look-back itself"
+        )
+    if isinstance(model.encoder, NoEncoder) and model.input.patch != 1:
+        raise ValueError("model.input.patch is of what an encoder reads, but model.encoder.kind is none")
+    if model.embedding != Embedding() or model.copy_source:
+        raise ValueError("model.embedding and model.copy_source are about tokens; a series has none")
+
+
+def check_direct(model: Model) -> None:
+    assert isinstance(model.decoder, DirectDecoder)
+    if not isinstance(model.output, ValuesOutput):
+        raise ValueError("model.decoder.kind is direct, which forecasts series: it needs model.output.kind: values")
+    if model.output.patch != 1:
+        raise ValueError("model.output.patch is of decoders that go step by step; a direct one says all rows at once")
+    if isinstance(model.encoder, NoEncoder) and model.decoder.of == "context":
+        raise ValueError("model.encoder.kind is none, so there is no context; expected model.decoder.of: memory")
 
 
 def check_widths(name: str, width: int | list[int], layers: int) -> None:

@@ -13,8 +13,9 @@ import torch
 
 import weft.recipe
 from weft.data.cache import spool
-from weft.data.corpus import prepare
+from weft.data.corpus import Prepared, prepare
 from weft.data.direction import turned
+from weft.data.series import PreparedSeries, prepare_series
 from weft.errors import WeftError
 from weft.files import write_text
 from weft.models import directory
@@ -22,7 +23,9 @@ from weft.models.device import device
 from weft.models.seq2seq import Seq2Seq
 from weft.recipe import Recipe
 from weft.tasks.evaluate import validated_metrics
-from weft.tasks.text import Model, load
+from weft.tasks.load import load
+from weft.tasks.series import SeriesModel
+from weft.tasks.text import Model
 from weft.training import card
 from weft.training.checkpoint import states
 from weft.training.precision import bound_caches
@@ -39,7 +42,7 @@ class Interrupted(WeftError):
     exit_code = 130
 
 
-def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None = None) -> Model:
+def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None = None) -> Model | SeriesModel:
     """Train from a file of pairs, a recipe (.yaml) or an existing run, and give back the model.
 
     `overrides` are dotted settings such as "training.steps=5000". A run that exists goes on from where it stopped;
@@ -47,27 +50,29 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
     """
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     recipe, folder = chosen(str(what), overrides, say)
-    recipe = spool(recipe)
+    recipe = recipe if recipe.data.series else spool(recipe)
     settings = recipe.training
-    validated_metrics(recipe)
+    if recipe.data.series is None:
+        validated_metrics(recipe)
     bound_caches()
     if settings.threads:
         torch.set_num_threads(settings.threads)
     place = device(settings.device)
     start = Start(recipe, folder)
     with writing(folder), locked(folder):
-        data = prepare(recipe, start.vocabularies, report=say)
+        data = prepare_series(recipe) if recipe.data.series else prepare(recipe, start.vocabularies, report=say)
         check_data(folder, data)
         for line in data.counts.report():
             say(line)
         torch.manual_seed(settings.seed)
-        network = Seq2Seq(recipe.model, data.source.size, data.target.size)
-        start.put(network, data)
-        network.to(place)
-        model = Model(recipe, network, data.source, data.target)
+        model = fresh(recipe, data, start)
+        model.network.to(place)
         write_text(folder / directory.RECIPE, weft.recipe.dump(recipe))
-        directory.save_vocabularies(folder, data.source, data.target, recipe)
-        say(f"{sum(p.numel() for p in network.parameters()):,} parameters on {place}; the run is {folder}")
+        if isinstance(data, PreparedSeries):
+            data.scaler.save(folder / directory.SCALER)
+        else:
+            directory.save_vocabularies(folder, data.source, data.target, recipe)
+        say(f"{sum(p.numel() for p in model.network.parameters()):,} parameters on {place}; the run is {folder}")
         heard = listeners(folder, settings.steps)
         try:
             trainer = Trainer(recipe, model, data, folder, heard)
@@ -83,6 +88,15 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
         card.write(folder, recipe, trainer.progress, ending, data.counts)
     say(f"done: {ending.reason}. Use it: weft predict {folder}")
     return load(folder, str(place))
+
+
+def fresh(recipe: Recipe, data: Prepared | PreparedSeries, start: Start) -> Model | SeriesModel:
+    """A model with random weights, or those it starts from."""
+    if isinstance(data, PreparedSeries):
+        return SeriesModel.fresh(recipe, data.scaler)
+    network = Seq2Seq(recipe.model, data.source.size, data.target.size)
+    start.put(network, data)
+    return Model(recipe, network, data.source, data.target)
 
 
 def chosen(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> tuple[Recipe, Path]:

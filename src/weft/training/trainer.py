@@ -13,19 +13,19 @@ import torch
 
 from weft.data.batch import Batch
 from weft.data.corpus import Prepared
-from weft.data.examples import Examples
+from weft.data.series import PreparedSeries
 from weft.errors import WeftError, counted
 from weft.files import write_text
 from weft.models.directory import WEIGHTS, parameters, put_weights, save_tensors, save_weights
 from weft.recipe import Recipe
+from weft.tasks.series import SeriesModel
 from weft.tasks.text import Model
 from weft.training import checkpoint
 from weft.training.checkpoint import Ending, Progress
-from weft.training.feeding import feeding
+from weft.training.material import material
 from weft.training.precision import precision
 from weft.training.progress import Listener
 from weft.training.schedule import LearningRate
-from weft.training.validation import Validation
 
 REPORT_EVERY = 50  # steps
 BAD_STEPS = 3  # in a row, and the run stops
@@ -36,18 +36,22 @@ class Trainer:
     """Trains one model in one run folder; `run` goes on from the last state that the folder holds."""
 
     def __init__(
-        self, recipe: Recipe, model: Model, data: Prepared, folder: Path, listeners: Sequence[Listener]
+        self,
+        recipe: Recipe,
+        model: Model | SeriesModel,
+        data: Prepared | PreparedSeries,
+        folder: Path,
+        listeners: Sequence[Listener],
     ) -> None:
         self.recipe = recipe
         self.settings = recipe.training
         self.model = model
         self.network = model.network
-        self.data = data
         self.folder = folder
         self.listeners = listeners
-        self.examples = Examples(recipe, data)
+        self.material = material(recipe, model, data)
+        self.examples, self.validation = self.material.examples, self.material.validation
         self.order = self.examples.order
-        self.validation = Validation(recipe, model, data.dev)
         self.learning_rate = LearningRate(self.settings)
         self.optimizer = make_optimizer(recipe, self.network)
         self.progress = Progress(micro_batches=self.settings.accumulate, data=data.fingerprint)
@@ -147,7 +151,7 @@ class Trainer:
     def update(self, batch: Batch, report: Report) -> None:
         """One step of the optimiser over the whole batch, or none where its gradient is no number."""
         progress = self.progress
-        tokens = int(batch.gold.lengths.sum())
+        tokens = batch.count
         loss = self.gradient(batch, tokens)
         norm = float(
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip or math.inf, foreach=True)
@@ -177,14 +181,14 @@ class Trainer:
 
     def accumulated(self, batch: Batch, tokens: int) -> float:
         self.optimizer.zero_grad(set_to_none=True)
-        feed = feeding(self.settings.feeding, self.progress.step + 1)
+        feed = self.material.feeding(self.progress.step + 1)
         total = 0.0
         for part in batch.parts(self.progress.micro_batches):
             with precision(self.settings.precision, self.model.device):
                 loss, _ = self.network.loss(part.to(self.model.device), self.settings.label_smoothing, feed)
-                (loss / tokens).backward()
+                (loss / max(1, tokens)).backward()
             total += float(loss.detach())
-        return total / tokens
+        return total / max(1, tokens)
 
     def shrink(self) -> None:
         """Halve the micro-batch; the batch of one update stays what it was."""
@@ -207,11 +211,7 @@ class Trainer:
         if progress.bad_steps < BAD_STEPS:
             return
         dump = self.folder / DUMP
-        lines = [
-            {"row": int(row), "source": self.model.source.pieces(self.data.train.source(row).tolist()),
-             "target": self.model.target.pieces(self.data.train.target(row).tolist())}
-            for row in batch.rows
-        ]  # fmt: skip
+        lines = [self.examples.record(int(row)) for row in batch.rows]
         write_text(dump, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
         raise WeftError(
             f"stopped at step {progress.step}: {BAD_STEPS} steps in a row gave {reason}; the last batch is in {dump}. "
@@ -224,7 +224,7 @@ class Trainer:
         self.network.train()
         for rows in self.order.largest():
             batch = self.read(rows)
-            self.gradient(batch, int(batch.gold.lengths.sum()))
+            self.gradient(batch, batch.count)
         self.optimizer.zero_grad(set_to_none=True)
         checkpoint.put_random(random)
 
