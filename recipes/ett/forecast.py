@@ -166,8 +166,11 @@ def read(path: Path) -> Result:
 
 def report(plans: Sequence[dict[str, Any]], out: Path) -> None:
     all_results = list(results(plans, out))
-    write_text(out / "results.json", json.dumps([asdict(one) for _, found in all_results for one in found], indent=1))
-    head = "| recipe | file | horizon | look-back | MSE / MAE | published | repeat last | repeat season | core seconds |"
+    records = [asdict(one) for _, found in all_results for one in found]
+    write_text(out / "results.json", json.dumps(records, indent=1))
+    head = (
+        "| recipe | file | horizon | look-back | MSE / MAE | published | repeat last | repeat season | core seconds |"
+    )
     lines = [head, "|---|---|---|---|---|---|---|---|---|"]
     lines += [row(plan, found) for plan, found in all_results]
     write_text(out / "results.md", "\n".join(lines) + "\n")

@@ -1,4 +1,4 @@
-"""What dates tell ahead: where in its cycles a row stands, when the rows after the last one are, how long a season is."""
+"""What dates tell ahead: where in its cycles a row stands, when the next rows are, how long a season is."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def gaps(times: Times) -> int:
 
 
 def season(times: Times) -> int | None:
-    """Rows of a day where there are several to a day, of a week where rows are days, of a year where they are months."""
+    """Rows of a day where a day has several, of a week where rows are days, of a year where they are months."""
     if is_monthly(times):
         return 12
     rows = DAY / (usual_step(times) / np.timedelta64(1, "us"))

@@ -62,8 +62,8 @@ def fitted(table: Table, columns: list[str], known: list[str], rows: int, season
             )
         if there.min() == there.max():
             raise WeftError(
-                f"{table.name}: column '{column}' is {there[0]:g} in all of the training part, its first {rows:,} rows: "
-                f"there is nothing to learn; leave it out with data.series.columns"
+                f"{table.name}: column '{column}' is {there[0]:g} in all of the training part, its first {rows:,} "
+                f"rows: there is nothing to learn; leave it out with data.series.columns"
             )
     return Scaler(
         columns,

@@ -30,7 +30,7 @@ class Windows:
         return len(self.starts)
 
     def batch(self, rows: Rows, epoch: int = 0) -> Batch:
-        """source (B,S,C+K), fed (B,T,C+K): what was a patch before and what is known now, gold (B,T,C); NaN: missing."""
+        """source (B,S,C+K), fed (B,T,C+K): what was a patch before and is known now, gold (B,T,C); NaN: missing."""
         begins = self.starts[rows][:, None]
         back, ahead = begins + np.arange(-self.look_back, 0), begins + np.arange(self.horizon)
         values, known = self.series.values, self.series.known

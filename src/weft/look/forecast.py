@@ -40,7 +40,9 @@ class Drawn:
 def print_comparison(found: Comparison, columns: Sequence[str], title: str, console: Console) -> None:
     """MSE and MAE of the model and of both baselines: over all, by part of the horizon, by column."""
     horizon = len(found.model.count)
-    console.print(f"{title}, {found.windows:,} windows of {horizon} rows ahead; scaled as the training part\n")
+    console.print(
+        f"{title}, {found.windows:,} windows of {horizon} rows ahead; scaled as the training part\n", soft_wrap=True
+    )
     console.print(scores(found))
     edges = np.unique(np.linspace(0, horizon, min(BANDS, horizon) + 1).astype(int)).tolist()
     if len(edges) > 2:

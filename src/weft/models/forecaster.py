@@ -141,16 +141,17 @@ class Forecaster(nn.Module):
         else:
             values = frame.into(carried(values)).nan_to_num()
             said = feed(self, memory, Steps(self.by_step(values), self.by_step(known)))
-        forecast = said.unflatten(-1, (-1, values.size(-1), len(self.quantiles))).flatten(1, 2)[:, :rows]
-        forecast = frame.back(forecast)
-        if not self.alone:
-            return forecast
-        return forecast[:, :, 0].unflatten(0, (-1, self.shape.columns)).transpose(1, 2)
+        by_column = said.unflatten(-1, (-1, values.size(-1), len(self.quantiles))).flatten(1, 2)[:, :rows]
+        forecast = frame.back(by_column)
+        if self.alone:
+            forecast = forecast[:, :, 0].unflatten(0, (-1, self.shape.columns)).transpose(1, 2)
+        return forecast
 
     def by_step(self, x: Tensor) -> Tensor:
         """(N,T,c) -> (N,J,P*c), zeros where the last step goes beyond the horizon."""
         steps = math.ceil(x.size(1) / self.patch)
-        return F.pad(x, (0, 0, 0, steps * self.patch - x.size(1))).unflatten(1, (steps, self.patch)).flatten(2)
+        whole = F.pad(x, (0, 0, 0, steps * self.patch - x.size(1)))
+        return whole.reshape(len(x), steps, self.patch * x.size(2))
 
     def entered(self, values: Tensor, known: Tensor) -> Tensor:
         """(N,J,P*c), (N,J,P*K) -> (N,J,D)."""
