@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 
 import weft
+from weft.data.series import prepare_series
 from weft.files import write_text
 from weft.tasks.series import SeriesModel
 
@@ -36,7 +37,7 @@ class Trial:
 
     candidate: int
     seed: int
-    dev: float  # the best MSE on the development set
+    dev: float  # the best MSE while it was trained
     seconds: float  # of this process's cores
     parameters: int
 
@@ -50,7 +51,8 @@ class Result:
     horizon: int
     chosen: dict[str, Any]
     trial: Trial
-    windows: int
+    dev: float  # MSE of all windows of the development part
+    windows: int  # of the test part
     mse: float
     mae: float
     last: tuple[float, float]  # MSE and MAE of the last value repeated
@@ -105,8 +107,8 @@ def forecast(
             continue
         model = weft.load(folder(best, seed))
         assert isinstance(model, SeriesModel)
-        series, part, _ = model.test_part()
-        found = model.compare(series, part)
+        data = prepare_series(model.recipe)
+        found = model.compare(data.series, data.test)
         assert found.seasonal is not None
         result = Result(
             plan["name"],
@@ -114,6 +116,7 @@ def forecast(
             horizon,
             candidates[best],
             trial,
+            model.compare(data.series, data.dev).model.mse,
             found.windows,
             found.model.mse,
             found.model.mae,
@@ -168,10 +171,9 @@ def report(plans: Sequence[dict[str, Any]], out: Path) -> None:
     all_results = list(results(plans, out))
     records = [asdict(one) for _, found in all_results for one in found]
     write_text(out / "results.json", json.dumps(records, indent=1))
-    head = (
-        "| recipe | file | horizon | look-back | MSE / MAE | published | repeat last | repeat season | core seconds |"
-    )
-    lines = [head, "|---|---|---|---|---|---|---|---|---|"]
+    heads = "recipe, file, horizon, look-back, seeds, MSE / MAE, dev MSE, published, repeat last, repeat season, core s"
+    names = heads.split(", ")
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     lines += [row(plan, found) for plan, found in all_results]
     write_text(out / "results.md", "\n".join(lines) + "\n")
     print(lines[-1], flush=True)
@@ -180,14 +182,16 @@ def report(plans: Sequence[dict[str, Any]], out: Path) -> None:
 def row(plan: dict[str, Any], found: Sequence[Result]) -> str:
     one = found[0]
     tables = plan.get("published", {}).get(one.file, {})
-    published = [f"{name} {both(*table[one.horizon])}" for name, table in tables.items()]
+    published = [f"{name} {both(*table[one.horizon])}" for name, table in tables.items() if one.horizon in table]
     deviation = f" (± {stdev(each.mse for each in found):.3f})" if len(found) > 1 else ""
     cells = [
         plan["name"],
         one.file,
         str(one.horizon),
         ", ".join(str(value) for value in one.chosen.values()),
+        str(len(found)),
         both(mean(each.mse for each in found), mean(each.mae for each in found)) + deviation,
+        f"{mean(each.dev for each in found):.3f}",
         "; ".join(published) or "–",
         both(*one.last),
         both(*one.seasonal),

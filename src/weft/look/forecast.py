@@ -97,7 +97,10 @@ def draw_forecasts(panels: Sequence[Sequence[Drawn]], path: Path) -> None:
     figure = new_figure(width * PANEL_WIDTH, rows * PANEL_HEIGHT + 0.5)
     for row, of_column in enumerate(panels):
         for place, drawn in enumerate(of_column):
-            draw_window(figure.add_subplot(rows, width, row * width + place + 1), drawn)
+            axes = figure.add_subplot(rows, width, row * width + place + 1)
+            draw_window(axes, drawn)
+            if row + 1 == rows:
+                axes.set_xlabel("rows ahead", fontsize=8, color=QUIET)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=len(labels), fontsize=8, frameon=False, labelcolor=INK)
     figure.tight_layout(pad=1.4, h_pad=2.0, w_pad=2.0, rect=(0, 0.35 / (rows * PANEL_HEIGHT + 0.5), 1, 1))
