@@ -23,7 +23,6 @@ from typing import Any
 import yaml
 
 import weft
-from weft.data.series import prepare_series
 from weft.files import write_text
 from weft.tasks.series import SeriesModel
 
@@ -51,7 +50,6 @@ class Result:
     horizon: int
     chosen: dict[str, Any]
     trial: Trial
-    dev: float  # MSE of all windows of the development part
     windows: int  # of the test part
     mse: float
     mae: float
@@ -107,8 +105,8 @@ def forecast(
             continue
         model = weft.load(folder(best, seed))
         assert isinstance(model, SeriesModel)
-        data = prepare_series(model.recipe)
-        found = model.compare(data.series, data.test)
+        series, part, _ = model.test_part()
+        found = model.compare(series, part)
         assert found.seasonal is not None
         result = Result(
             plan["name"],
@@ -116,7 +114,6 @@ def forecast(
             horizon,
             candidates[best],
             trial,
-            model.compare(data.series, data.dev).model.mse,
             found.windows,
             found.model.mse,
             found.model.mae,
@@ -191,7 +188,7 @@ def row(plan: dict[str, Any], found: Sequence[Result]) -> str:
         ", ".join(str(value) for value in one.chosen.values()),
         str(len(found)),
         both(mean(each.mse for each in found), mean(each.mae for each in found)) + deviation,
-        f"{mean(each.dev for each in found):.3f}",
+        f"{mean(each.trial.dev for each in found):.3f}",
         "; ".join(published) or "–",
         both(*one.last),
         both(*one.seasonal),

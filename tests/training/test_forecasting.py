@@ -18,6 +18,7 @@ from weft.errors import WeftError
 from weft.tasks.series import SeriesModel
 from weft.training.average import average
 from weft.training.forecasting import OwnValues, sparklines
+from weft.training.preset_series import date_column
 from weft.training.trainer import Trainer
 
 SAMPLED = {"kind": "scheduled_sampling", "decay": "linear", "over": 10, "least": 0.3}
@@ -165,6 +166,26 @@ def test_settings_that_do_not_fit_a_series_are_refused(tmp_path: Path, override:
         trained(tmp_path, DIRECT, override)
     assert message in str(caught.value)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("day,x\n2024-01-01,1\n2024-01-02,\n", "day"),
+        ("x,day,y\n1,2024-01-01,2\n", "day"),
+        ("2024-01-01,1\n2024-01-02,2\n", None),
+        ("day,x\n2024-01-01,one\n", None),
+        ("x,y\n1,2\n", None),
+        ("from,to\n2024-01-01,2024-01-02\n", None),
+        ("day,x\n2024-01-01\n", None),
+        ("", None),
+    ],
+)
+def test_a_series_has_one_column_of_dates_beside_numbers(tmp_path: Path, text: str, column: str | None) -> None:
+    (tmp_path / "s.csv").write_text(text)
+    (tmp_path / "s.txt").write_text(text)
+    assert date_column(str(tmp_path / "s.csv")) == column
+    assert date_column(str(tmp_path / "s.txt")) is None
 
 
 def test_a_file_of_numbers_with_dates_needs_no_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,9 +29,10 @@ def date_column(what: str) -> str | None:
     if len(header) < 2 or not rows or any(len(row) != len(header) for row in rows):
         return None
     kinds = [kind_of([row[place] for row in rows]) for place in range(len(header))]
-    if kinds.count("date") != 1 or "text" in kinds or all(map(is_number, header)):
+    if kinds.count("date") != 1 or "text" in kinds:
         return None
-    return header[kinds.index("date")]
+    name = header[kinds.index("date")]
+    return name if kind_of([name]) == "text" else None
 
 
 def kind_of(cells: Sequence[str]) -> str:
