@@ -58,6 +58,19 @@ model:
   decoder: {kind: rnn, width: 8, attention: {width: 8}}
 training: {steps: 2, threads: 1, device: cpu}
 """
+SERIES = ["date,load,wind", *(f"2024-{1 + day // 28:02}-{1 + day % 28:02},{day % 7},{day % 5}" for day in range(60))]
+SERIES_RECIPE = """\
+name: series
+data:
+  train: series.csv
+  series: {time: date, look_back: 8, horizon: 4, split: [40, 10, 10]}
+model:
+  input: {kind: values}
+  encoder: {kind: none}
+  decoder: {kind: direct}
+  output: {kind: values}
+training: {steps: 4, threads: 1, device: cpu}
+"""
 
 
 class Row(NamedTuple):
@@ -106,6 +119,23 @@ def tags_of(lines: str) -> Setup:
         recipe = Path("tags.yaml")
         recipe.write_text(recipe.read_text().replace("pairs.tsv", "words.tsv"))
         holds("words.tsv", lines)(monkeypatch)
+
+    return write
+
+
+def series(line: int = 0, old: str = "", new: str = "", column: int | None = None) -> Setup:
+    """A series and its recipe; a line, from 1, or a whole column is changed."""
+
+    def write(_: pytest.MonkeyPatch) -> None:
+        lines = list(SERIES)
+        if line:
+            assert old in lines[line - 1]
+            lines[line - 1] = lines[line - 1].replace(old, new)
+        if column is not None:
+            rows = [text.split(",") for text in lines[1:]]
+            lines[1:] = [",".join([*row[:column], new, *row[column + 1 :]]) for row in rows]
+        Path("series.csv").write_text("\n".join(lines) + "\n")
+        Path("series.yaml").write_text(SERIES_RECIPE)
 
     return write
 
@@ -337,6 +367,23 @@ SETUPS: dict[str, Setup] = {
     "no log": lacks("runs/words/log.jsonl"),
     "one file of two": holds("words.txt", "ab\n"),
     "nothing to score": holds("words.tsv", ""),
+    "a cell that is no number": series(5, ",3,", ",many,"),
+    "a number that is not finite": series(7, ",5,0", ",5,-inf"),
+    "a date that is none": series(3, "2024-01-02", "noon"),
+    "dates that go back": series(9, "2024-01-08", "2024-01-01"),
+    "a row of a series with too few cells": series(61, ",3,4", ",3"),
+    "a series without names": series(1, "date,load,wind", "1,2,3"),
+    "a column of a series that is not there": series(),
+    "a constant column": series(new="3", column=2),
+    "a column without a value": series(new="", column=2),
+    "a column known ahead with a hole": series(20, ",4,3", ",4,"),
+    "a horizon longer than the file": series(),
+    "a horizon longer than the development part": series(),
+    "a split of more rows than there are": series(),
+    "a series of another format": series(),
+    "a calendar without dates": series(),
+    "a series that goes in as tokens": series(),
+    "a setting of text for a series": series(),
     "text that is not UTF-8": holds("lines.txt", b"ab\n\xe9\n"),
 }
 

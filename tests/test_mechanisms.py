@@ -21,7 +21,7 @@ from weft.data.tokenizer import Tokenizer
 from weft.models.pretrained import PretrainedEncoder, pretrained
 from weft.models.seq2seq import Seq2Seq
 from weft.recipe import Recipe, checked
-from weft.recipe.model import SCORES
+from weft.recipe.parts import SCORES
 from weft.training.feeding import feeding
 
 ROOT = Path(__file__).parent.parent

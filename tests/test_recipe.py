@@ -16,6 +16,7 @@ from weft.errors import WeftError
 
 ROOT = Path(__file__).parent.parent
 RUNGS = ROOT / "recipes/ladder/rungs.yaml"
+PLANS = ROOT / "recipes/ett/plans.yaml"
 
 
 def load(tmp_path: Path, text: str, *overrides: str) -> recipe.Recipe:
@@ -125,10 +126,18 @@ def test_the_schema_is_one_that_editors_take() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted({*ROOT.glob("recipes/**/*.yaml"), *ROOT.glob("demo/*.yaml")} - {RUNGS}), ids=lambda p: p.name
+    "path", sorted({*ROOT.glob("recipes/**/*.yaml"), *ROOT.glob("demo/*.yaml")} - {RUNGS, PLANS}), ids=lambda p: p.name
 )
 def test_every_recipe_in_the_repository_is_valid(path: Path) -> None:
     assert recipe.load(path).data.train
+
+
+@pytest.mark.parametrize("plan", yaml.safe_load(PLANS.read_text()), ids=lambda plan: plan["name"])
+def test_every_candidate_of_a_plan_is_valid(plan: dict[str, Any]) -> None:
+    for candidate in plan["candidates"]:
+        settings = [f"{key}={value}" for key, value in candidate.items()]
+        for horizon in plan["horizons"]:
+            recipe.load(PLANS.parent.parent / plan["base"], [*settings, f"data.series.horizon={horizon}"])
 
 
 @pytest.mark.parametrize("base", ["multi30k.yaml", "scan.yaml"])

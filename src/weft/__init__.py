@@ -6,19 +6,24 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from weft.tasks.text import Model, Prediction, load
+    from weft.tasks.forecast import Forecast
+    from weft.tasks.load import load
+    from weft.tasks.series import SeriesModel
+    from weft.tasks.text import Model, Prediction
     from weft.training.train import train
 
 __version__ = version("weft")
-__all__ = ["Model", "Prediction", "WeftError", "__version__", "load", "train"]
+__all__ = ["Forecast", "Model", "Prediction", "SeriesModel", "WeftError", "__version__", "load", "train"]
 
 from weft.errors import WeftError
 
 HOMES = {
     "train": "weft.training.train",
-    "load": "weft.tasks.text",
+    "load": "weft.tasks.load",
     "Model": "weft.tasks.text",
     "Prediction": "weft.tasks.text",
+    "SeriesModel": "weft.tasks.series",
+    "Forecast": "weft.tasks.forecast",
 }
 
 

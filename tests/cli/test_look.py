@@ -54,7 +54,7 @@ def test_length_is_drawn(run_weft, model, pairs_file, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "expected what to look at: --curves, --attention 'a line' or --length pairs.tsv"),
+        ((), "expected what to look at: --curves, --attention 'a line', --length pairs.tsv or --forecast"),
         (("--curves",), "log.jsonl: cannot be read as a log of a run"),
         (("--attention", ""), "there is no attention to show for ''"),
         (("--attention", "cat", "--out", "/proc/none/attention.png"), "cannot be written"),

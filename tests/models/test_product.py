@@ -19,7 +19,7 @@ from weft.data.batch import Padded
 from weft.models.base import reorder
 from weft.models.seq2seq import Seq2Seq
 from weft.recipe import Model
-from weft.recipe.model import SCORES
+from weft.recipe.parts import SCORES
 
 WIDTH = 12
 RNN: dict[str, Any] = {"kind": "rnn", "dropout": 0.0}

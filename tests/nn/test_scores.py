@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from weft.errors import WeftError
 from weft.nn.attention import Attention
 from weft.recipe import Attention as Settings
-from weft.recipe.model import SCORES
+from weft.recipe.parts import SCORES
 
 Array = NDArray[np.float64]
 B, Q, S, D, M, WIDTH, REACH, POSITIONS = 3, 4, 6, 8, 6, 10, 1, 5  # location has no score for the sixth position

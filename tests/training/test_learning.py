@@ -11,7 +11,7 @@ from torch import Tensor
 from weft.data.batch import Batch, Padded
 from weft.models.seq2seq import Seq2Seq
 from weft.recipe import Feeding, Model
-from weft.recipe.model import SCORES
+from weft.recipe.parts import SCORES
 from weft.search.choosers import Greedy
 from weft.search.run import Limits, search
 from weft.training.feeding import feeding

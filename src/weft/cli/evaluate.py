@@ -66,7 +66,13 @@ def run(options: argparse.Namespace) -> int:
     from weft.metrics.labels import confusion
     from weft.metrics.score import check_names
     from weft.tasks.evaluate import default_metrics, evaluate
+    from weft.tasks.load import is_series
 
+    if is_series(options.model):
+        from weft.cli import series
+
+        series.refuse_others(options, parser(), ("jsonl", "picture", "device"))
+        return series.evaluate(options)
     if options.score:
         return run_score(options)
     model = loaded(options)

@@ -37,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument(
         "--attention", action="append", metavar="LINE", help="what each output looked at, in the terminal; repeatable"
     )
+    which.add_argument(
+        "--forecast", nargs="?", const="", metavar="FILE", help="forecasts of a series: its test part, or FILE"
+    )
     which.add_argument("--length", metavar="FILE", help="score by source length of the pairs in a file")
     which.add_argument(
         "--nearest",
@@ -53,7 +56,12 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--between", nargs=2, metavar="IMAGE", help="what an autoencoder makes between two")
     look.add_argument("--among", metavar="FILE", help="the lines, or images, that --nearest looks through")
     look.add_argument("--count", type=int, default=5, metavar="N", help="how many of the nearest")
-    look.add_argument("--out", metavar="FILE.png", help="where it is drawn (MODEL/length.png, MODEL/images.png)")
+    look.add_argument(
+        "--out", metavar="FILE.png", help="where it is drawn (MODEL/length.png, images.png, forecast.png)"
+    )
+    look.add_argument(
+        "--column", action="append", metavar="NAME", help="what --forecast draws (the last column); repeatable"
+    )
     look.add_argument("--device", default="cpu")
     add_search(look)
     return look
@@ -71,9 +79,21 @@ def run(options: argparse.Namespace) -> int:
         nearest(options)
     elif options.reconstruct or options.between:
         images(options)
+    elif options.forecast is not None:
+        forecast(options)
     else:
-        raise WeftError("expected what to look at: --curves, --attention 'a line' or --length pairs.tsv")
+        raise WeftError("expected what to look at: --curves, --attention 'a line', --length pairs.tsv or --forecast")
     return 0
+
+
+def forecast(options: argparse.Namespace) -> None:
+    from weft.cli import series
+    from weft.tasks.load import is_series
+
+    if not is_series(options.model):
+        raise WeftError(f"{options.model} is no model of series, so there is no forecast to draw")
+    series.refuse_others(options, parser(), ("forecast", "column", "out", "device"))
+    series.look(options)
 
 
 def curves(options: argparse.Namespace) -> None:

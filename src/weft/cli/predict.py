@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 def parser() -> argparse.ArgumentParser:
     predict = argparse.ArgumentParser(
         prog="weft predict",
-        description="One line out for each line in, in order.",
-        epilog="weft predict runs/pairs < lines.txt  |  weft predict runs/pairs lines.txt --jsonl",
+        description="One line out for each line in, in order; of a series, the rows that follow, as CSV.",
+        epilog="weft predict runs/pairs < lines.txt  |  weft predict runs/pairs lines.txt --jsonl  |  "
+        "weft predict runs/load load.csv > forecast.csv",
     )
     predict.add_argument("model", metavar="MODEL", help="a model's folder")
     predict.add_argument("file", nargs="?", default="-", metavar="FILE", help="lines; standard input without it")
@@ -103,7 +104,13 @@ def held(options: argparse.Namespace) -> dict[str, Iterable[Any]]:
 
 def run(options: argparse.Namespace) -> int:
     from weft.data.read import read_lines
+    from weft.tasks.load import is_series
 
+    if is_series(options.model):
+        from weft.cli import series
+
+        series.refuse_others(options, parser(), ("jsonl", "device"))
+        return series.predict(options)
     if options.vector:
         return run_vector(options)
     model = loaded(options)

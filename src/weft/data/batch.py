@@ -76,12 +76,21 @@ def pad(
 
 @dataclass(frozen=True)
 class Batch:
-    """Sources (of tokens, with their end), and targets as the decoder sees them (`fed`) and should answer (`gold`)."""
+    """Sources (of tokens, with their end), and targets as the decoder sees them (`fed`) and should answer (`gold`).
+
+    Of a series, all three hold values; `data/windows.py` says which.
+    """
 
     source: Padded  # (B,S) source ids </s> | (B,C,H,W) pixels
     fed: Padded  # (B,T) <s> target ids
     gold: Padded  # (B,T) target ids </s>
     rows: Rows  # (B,) places in the corpus
+
+    @property
+    def count(self) -> int:
+        """What the loss is summed over: target tokens with their ends, or the values that are not missing."""
+        gold = self.gold
+        return int(gold.lengths.sum() if gold.data.dim() == 2 else (~gold.data.isnan()).sum())
 
     def to(self, device: torch.device) -> Batch:
         return Batch(self.source.to(device), self.fed.to(device), self.gold.to(device), self.rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +50,12 @@ class Examples:
         if self.settings.target_drop:
             drop_fed(batch.fed, self.settings.target_drop, chance, self.target.unk)
         return batch
+
+    def record(self, row: int) -> dict[str, Any]:
+        """A pair in pieces, for people to read."""
+        row %= len(self.corpus)
+        target = self.target.pieces(self.corpus.target(row).tolist())
+        return {"row": row, "source": self.corpus.shown_source(row, self.source), "target": target}
 
     def sources(self, rows: list[int], chance: Chance) -> list[Ids]:
         if not (self.rewritten or self.moved):

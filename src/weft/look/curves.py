@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.errors import WeftError
 from weft.look.canvas import ACCENT, INK, QUIET, SECOND, new_figure, save, style
+from weft.metrics.forecast import LABELS as FORECAST
 from weft.metrics.score import LABELS
 
 if TYPE_CHECKING:
@@ -96,14 +97,15 @@ def draw_curves(log: Sequence[Mapping[str, Any]], path: Path) -> None:
 def draw_loss(axes: Axes, train: Sequence[Mapping[str, Any]], dev: Sequence[Mapping[str, Any]]) -> None:
     line(axes, train, "loss", ACCENT, label="train")
     line(axes, dev, "loss", SECOND, label="dev")
-    style(axes, "loss per token, nats")
+    scores: Mapping[str, float] = next((record["scores"] for record in dev if record.get("scores")), {})
+    style(axes, "loss per value" if "mse" in scores else "loss per token, nats")
     axes.legend(fontsize=8, frameon=False, labelcolor=INK, handlelength=1.2, loc="upper right")
 
 
 def draw_metric(axes: Axes, name: str, dev: Sequence[Mapping[str, Any]]) -> None:
     scores = [{"step": record["step"], "value": record.get("scores", {}).get(name)} for record in dev]
     line(axes, scores, "value", ACCENT)
-    style(axes, f"{LABELS.get(name, name)}, dev")
+    style(axes, f"{(LABELS | FORECAST).get(name, name)}, dev")
     best: Mapping[str, Any] = next((record for record in reversed(dev) if record.get("best")), {})
     value = best.get("scores", {}).get(name)
     if value is not None:

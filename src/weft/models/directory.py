@@ -1,6 +1,6 @@
 """A model directory: all that anyone needs to use a model, and nothing pickled.
 
-recipe.yaml  model.safetensors  source.model  target.model  card.md
+recipe.yaml  model.safetensors  source.model  target.model  card.md; of a series, scaler.json for the vocabularies
 encoder/  config.json  model.safetensors        of a pretrained encoder; its weights only where they are not trained
 """
 
@@ -30,6 +30,7 @@ RECIPE = "recipe.yaml"
 WEIGHTS = "model.safetensors"
 SOURCE = "source.model"
 TARGET = "target.model"
+SCALER = "scaler.json"
 CARD = "card.md"
 ENCODER = "encoder"
 
@@ -49,8 +50,9 @@ def load(folder: Path, device: torch.device) -> Loaded:
     if not (folder / RECIPE).is_file():
         raise WeftError(f"{folder}: not a model directory: it has no {RECIPE}")
     recipe = weft.recipe.load(folder / RECIPE)
-    if not (folder / WEIGHTS).is_file():
-        raise WeftError(f"{folder / WEIGHTS} is missing; a run has it after its first validation")
+    if recipe.data.series is not None:
+        raise WeftError(f"{folder} is a model of series, which has nothing to do with text; expected a model of text")
+    check_weights(folder)
     source, target = load_vocabularies(folder, recipe)
     network = network_of(recipe, source, target, load_encoder(folder, recipe, source))
     read_weights(network, folder / WEIGHTS)
@@ -63,6 +65,11 @@ def network_of(
     """What the recipe describes, with fresh weights but for those of a pretrained encoder."""
     starts = None if encoder else torch.tensor(source.word_starts)
     return autoencoder.network(recipe.model, source.size, target.size, starts, encoder)
+
+
+def check_weights(folder: Path) -> None:
+    if not (folder / WEIGHTS).is_file():
+        raise WeftError(f"{folder / WEIGHTS} is missing; a run has it after its first validation")
 
 
 def load_vocabularies(folder: Path, recipe: Recipe) -> tuple[Vocabulary, Vocabulary]:

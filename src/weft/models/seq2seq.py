@@ -20,7 +20,7 @@ from weft.models.transformer import TransformerDecoder, TransformerEncoder
 from weft.nn.context import Summary
 from weft.nn.ends import CopyOutput, Ids, SaidOutput, SoftmaxOutput, TokenInput
 from weft.nn.image import ImageInput
-from weft.recipe import Model, TagDecoder
+from weft.recipe import DirectDecoder, Model, TagDecoder
 
 Seen = tuple[Tensor, Tensor | None]  # features (B,T,D), weights (B,H,T,S) or None
 # of those that place tokens; recurrent ones know the order themselves
@@ -125,6 +125,8 @@ def encoder(settings: Model) -> Encoder:
 
 
 def decoder(settings: Model, memory_width: int, size: int) -> Decoder[Any, Any]:
+    """`size` is that of the target vocabulary."""
+    assert not isinstance(settings.decoder, DirectDecoder), "the recipe allows it for series alone"
     if settings.decoder.kind == "tags":
         return TagReader(settings.width, memory_width, size, settings.decoder, settings.context)
     if settings.decoder.kind == "rnn":

@@ -1,16 +1,17 @@
 """Every setting there is, typed and checked: whole.py is the recipe, each other file one part of it."""
 
 from weft.recipe.data import Columns, Data, Files, Mixed, Noise, Parallel, Vocabularies, Vocabulary
-from weft.recipe.ends import ImageInput, TokenInput
+from weft.recipe.ends import ImageInput, TokenInput, TokenOutput, ValuesInput, ValuesOutput
 from weft.recipe.file import apply_override, checked, dump, json_schema, load
-from weft.recipe.model import (
+from weft.recipe.model import Model
+from weft.recipe.parts import (
     Attention,
     Context,
     ConvolutionalDecoder,
     ConvolutionalEncoder,
+    DirectDecoder,
     Embedding,
     IdentityEncoder,
-    Model,
     NoEncoder,
     PixelDecoder,
     PretrainedEncoder,
@@ -23,6 +24,7 @@ from weft.recipe.model import (
 )
 from weft.recipe.search import Search
 from weft.recipe.section import Section
+from weft.recipe.series import Series
 from weft.recipe.training import Feeding, Optimizer, Schedule, Start, Training, Validation, Vectors
 from weft.recipe.whole import Recipe
 
@@ -33,6 +35,7 @@ __all__ = [
     "ConvolutionalDecoder",
     "ConvolutionalEncoder",
     "Data",
+    "DirectDecoder",
     "Embedding",
     "Feeding",
     "Files",
@@ -52,14 +55,18 @@ __all__ = [
     "Schedule",
     "Search",
     "Section",
+    "Series",
     "Start",
     "TagDecoder",
     "TokenInput",
+    "TokenOutput",
     "Training",
     "TransformerDecoder",
     "TransformerEncoder",
     "TransformerStack",
     "Validation",
+    "ValuesInput",
+    "ValuesOutput",
     "Vectors",
     "Vocabularies",
     "Vocabulary",

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from weft.recipe.section import Part, Section
+from weft.recipe.series import Series
 
 
 class Parallel(Section):
@@ -88,6 +89,7 @@ class Data(Section):
     max_length: int = Field(256, ge=1, description="longer pairs, in pieces of either side, are left out and counted")
     duplicates: Literal["keep", "drop"] = Field("keep", description="what becomes of a pair that was there before")
     noise: Noise = Noise()
+    series: Series | None = Field(None, description="forecasting: how the numbers of `train` are read")
 
     @field_validator("train", "dev", "test", mode="before")
     @classmethod

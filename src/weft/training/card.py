@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
-from weft.data.counts import Counts
 from weft.errors import counted
 from weft.files import write_text
 from weft.models.directory import CARD
@@ -12,7 +12,12 @@ from weft.recipe import Recipe
 from weft.training.checkpoint import Ending, Progress
 
 
-def write(folder: Path, recipe: Recipe, progress: Progress, ending: Ending, counts: Counts) -> None:
+class Counted(Protocol):
+    def report(self) -> list[str]:
+        """What became of the data, a line each."""
+
+
+def write(folder: Path, recipe: Recipe, progress: Progress, ending: Ending, counts: Counted) -> None:
     encoder, decoder = recipe.model.encoder, recipe.model.decoder
     of_encoder = encoder.folder if encoder.kind == "pretrained" else counted(encoder.layers, "layer")
     lines = [
@@ -29,7 +34,7 @@ def write(folder: Path, recipe: Recipe, progress: Progress, ending: Ending, coun
         "Every setting is in `recipe.yaml`.",
         "",
         "```",
-        f"weft predict {folder.name} < lines.txt",
+        f"weft predict {folder.name} {'< lines.txt' if recipe.data.series is None else 'series.csv > forecast.csv'}",
         "```",
     ]
     write_text(folder / CARD, "\n".join(lines) + "\n")

@@ -18,12 +18,14 @@ from torch.nn.parallel import DistributedDataParallel
 from weft.data.batch import Batch
 from weft.errors import WeftError
 from weft.models.directory import parameters
-from weft.models.seq2seq import Seen, Seq2Seq
+from weft.models.forecaster import Forecaster
+from weft.models.seq2seq import Seq2Seq
 from weft.models.transformer import DecoderLayer, EncoderLayer
 from weft.recipe import Recipe
 from weft.training.distributed import Processes
 
-Feed = Callable[[Seq2Seq, Batch], Seen]
+Network = Seq2Seq | Forecaster
+Feed = Callable[..., Any]  # what the network takes to be fed by
 
 
 class Single:
@@ -31,9 +33,9 @@ class Single:
 
     retries = True  # whether a gradient that memory did not suffice for can be made again
 
-    def __init__(self, network: Seq2Seq, device: torch.device) -> None:
+    def __init__(self, network: Network, device: torch.device) -> None:
         self.network = network.to(device)
-        self.trained: Seq2Seq = self.network
+        self.trained: Network = self.network
         self.device = device
 
     def passes(self, batch: Batch, parts: int, _rows: int) -> Iterator[tuple[Batch, float]]:
@@ -73,7 +75,7 @@ class Replicated(Single):
     whether memory has sufficed in each: one that has run out of it in the middle would leave the others waiting.
     """
 
-    def __init__(self, network: Seq2Seq, device: torch.device) -> None:
+    def __init__(self, network: Network, device: torch.device) -> None:
         super().__init__(network, device)
         self.reducer = DistributedDataParallel(
             Gradients(self.network), find_unused_parameters=True, gradient_as_bucket_view=True
@@ -90,7 +92,7 @@ class Gradients(nn.Module):
     any pair has none at all, and comes with an idle parameter.
     """
 
-    def __init__(self, network: Seq2Seq) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
         self.idle = nn.Parameter(next(network.parameters()).detach().new_zeros(()))
@@ -124,7 +126,7 @@ class Sharded(Single):
 
     retries = False
 
-    def __init__(self, network: Seq2Seq, device: torch.device, processes: Processes, spare: Batch) -> None:
+    def __init__(self, network: Network, device: torch.device, processes: Processes, spare: Batch) -> None:
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
@@ -198,7 +200,7 @@ class Sharded(Single):
 class Loss(nn.Module):
     """The summed loss as a module, for which FSDP puts together what is in no layer."""
 
-    def __init__(self, network: Seq2Seq) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
@@ -213,7 +215,7 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def parallel(
-    recipe: Recipe, network: Seq2Seq, device: torch.device, processes: Processes, spare: Callable[[], Batch]
+    recipe: Recipe, network: Network, device: torch.device, processes: Processes, spare: Callable[[], Batch]
 ) -> Single:
     """As training.parallel says; `spare` gives a pair to run where a process has none."""
     if processes.alone:
@@ -228,6 +230,8 @@ def parallel(
 def check(recipe: Recipe, processes: Processes) -> None:
     """WeftError where so many processes cannot train by this recipe."""
     training, model = recipe.training, recipe.model
+    if recipe.data.series and not processes.alone:
+        raise WeftError(f"a series is trained on by one process; here are {processes.number}")
     if training.batch_tokens < processes.number:
         raise WeftError(
             f"training.batch_tokens is {training.batch_tokens}, too little to be split over "

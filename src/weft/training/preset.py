@@ -13,6 +13,7 @@ import weft.recipe
 from weft.data.read import read_pairs
 from weft.errors import WeftError, counted
 from weft.recipe import Recipe
+from weft.training.preset_series import date_column, suggest_series
 from weft.training.shape import of_tags, shape_of
 
 SAMPLE = 100_000  # pairs that are looked at
@@ -54,6 +55,8 @@ def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> 
     """The recipe for a data file, said in a few lines; `overrides` come last and win."""
     if what == "-":
         raise WeftError("standard input needs a recipe with train: '-', for its sizes cannot be chosen in advance")
+    if (time := date_column(what)) is not None:
+        return suggest_series(what, time, overrides, say)
     asked: dict[str, Any] = {"data": {"train": what}}
     for override in overrides:
         weft.recipe.apply_override(asked, override)

@@ -23,6 +23,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from weft.metrics.forecast import LABELS as FORECAST
+
 if TYPE_CHECKING:
     from rich.console import Console, Group, RenderableType
     from rich.text import Text
@@ -119,7 +121,12 @@ def rate(tokens: float) -> str:
 
 
 def scores_of(record: Record) -> str:
-    return "  ".join(f"{name} {value:.2f}" for name, value in record.get("scores", {}).items())
+    return "  ".join(f"{name} {written(name, value)}" for name, value in record.get("scores", {}).items())
+
+
+def written(name: str, value: float) -> str:
+    """Percents to two places; errors of forecasts, which are near one, to four."""
+    return f"{value:.4f}" if name in FORECAST else f"{value:.2f}"
 
 
 class Lines:
@@ -277,7 +284,7 @@ def pairs(values: list[tuple[str, str]], head: str = "", style: str = "") -> Tex
 
 
 def judged(head: str, record: Record, style: str) -> Text:
-    scores = [(name.replace("_", " "), f"{value:.2f}") for name, value in record.get("scores", {}).items()]
+    scores = [(name.replace("_", " "), written(name, value)) for name, value in record.get("scores", {}).items()]
     return pairs([("loss", f"{record['loss']:.3f}"), *scores, ("at step", f"{record['step']:,}")], head, style)
 
 

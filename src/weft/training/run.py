@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from weft.data.corpus import Prepared
+from weft.data.series import PreparedSeries
 from weft.errors import WeftError
 from weft.models import directory
 from weft.recipe import Recipe
@@ -77,7 +78,7 @@ def flat(settings: dict[str, object], prefix: str = "") -> dict[str, object]:
     return found
 
 
-def check_data(folder: Path, data: Prepared) -> None:
+def check_data(folder: Path, data: Prepared | PreparedSeries) -> None:
     """A run goes on only with the data that it began with, for its order and its vocabularies came from it."""
     found = states(folder)
     if found and read_progress(found[-1]).data != data.fingerprint:

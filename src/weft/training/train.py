@@ -14,16 +14,21 @@ import numpy as np
 import torch
 
 import weft.recipe
+from weft.data.batch import Batch
 from weft.data.cache import cache_folder, spool
-from weft.data.corpus import prepare, silent
+from weft.data.corpus import Prepared, prepare, silent
 from weft.data.direction import turned
 from weft.data.examples import read_batch
+from weft.data.series import PreparedSeries, prepare_series
 from weft.errors import WeftError
 from weft.files import write_text
 from weft.models import directory
+from weft.models.pretrained import PretrainedEncoder
 from weft.recipe import Recipe
 from weft.tasks.evaluate import validated_metrics
-from weft.tasks.text import Model, load
+from weft.tasks.load import load
+from weft.tasks.series import SeriesModel
+from weft.tasks.text import Model
 from weft.training import card, parallel
 from weft.training.calibration import calibrate
 from weft.training.checkpoint import states
@@ -44,7 +49,7 @@ class Interrupted(WeftError):
     exit_code = 130
 
 
-def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None = None) -> Model:
+def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None = None) -> Model | SeriesModel:
     """Train from a file of pairs, a recipe (.yaml) or an existing run, and give back the model.
 
     `overrides` are dotted settings such as "training.steps=5000". A run that exists goes on from where it stopped;
@@ -55,10 +60,14 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
         return trained(processes, what, overrides, say if processes.first else silent)
 
 
-def trained(processes: Processes, what: str | Path, overrides: Sequence[str], say: Callable[[str], None]) -> Model:
+def trained(
+    processes: Processes, what: str | Path, overrides: Sequence[str], say: Callable[[str], None]
+) -> Model | SeriesModel:
     def begun() -> tuple[Recipe, Path]:
         recipe, folder = chosen(str(what), overrides, say)
         parallel.check(recipe, processes)
+        if recipe.data.series:
+            return recipe, folder
         validated_metrics(recipe)
         return spool(recipe), folder
 
@@ -80,26 +89,19 @@ def trained(processes: Processes, what: str | Path, overrides: Sequence[str], sa
         if not folder.is_dir():
             raise WeftError(f"{folder}: rank {processes.rank} does not see it; every machine must share it")
         data = processes.one_on_each_machine(
-            "preparing the data",
-            lambda: prepare(recipe, start.vocabularies, report=say, source=start.source),
-            cache_folder() / PREPARING,
+            "preparing the data", lambda: prepared(recipe, start, say), cache_folder() / PREPARING
         )
         check_data(folder, data)
         for line in data.counts.report():
             say(line)
         torch.manual_seed(settings.seed)
-        encoder = start.encoder(data.source)
-        network = directory.network_of(recipe, data.source, data.target, encoder)
-        start.put(network, data)
-        layout = parallel.parallel(recipe, network, place, processes, lambda: read_batch(data.train, np.arange(1)))
-        model = Model(recipe, network, data.source, data.target)
+        model = fresh(recipe, data, start)
+        layout = parallel.parallel(recipe, model.network, place, processes, lambda: one_pair(data))
         if processes.first:
             write_text(folder / directory.RECIPE, weft.recipe.dump(recipe))
-            directory.save_vocabularies(folder, data.source, data.target, recipe)
-            if encoder is not None and not start.goes_on:
-                directory.save_encoder(folder, encoder)
+            save_ends(folder, recipe, data, model, start)
         on = str(place) if processes.alone else f"{processes.number} processes, each on {place.type}"
-        say(f"{sum(p.numel() for p in network.parameters()):,} parameters on {on}; the run is {folder}")
+        say(f"{sum(p.numel() for p in model.network.parameters()):,} parameters on {on}; the run is {folder}")
         heard = listeners(folder, settings.steps) if processes.first else []
         try:
             trainer = Trainer(recipe, model, data, folder, heard, layout, processes)
@@ -115,12 +117,45 @@ def trained(processes: Processes, what: str | Path, overrides: Sequence[str], sa
             step = f"{trainer.progress.step:,}"
             raise Interrupted(f"{trainer.stopped}; saved at step {step}. Go on with: weft train {folder}")
         progress, outcome = trainer.progress, ending
-        if recipe.tags:
+        if recipe.tags and isinstance(data, Prepared):
             fit = partial(calibrate, folder, data.dev, settings.batch_tokens)
             say(processes.from_first("fitting a temperature", fit))
         processes.from_first("writing the card", lambda: card.write(folder, recipe, progress, outcome, data.counts))
     say(f"done: {ending.reason}. Use it: weft predict {folder}")
     return load(folder, str(place))
+
+
+def one_pair(data: Prepared | PreparedSeries) -> Batch:
+    """What a process goes over that has nothing of its own."""
+    assert isinstance(data, Prepared), "a series is trained on by one process"
+    return read_batch(data.train, np.arange(1))
+
+
+def prepared(recipe: Recipe, start: Start, say: Callable[[str], None]) -> Prepared | PreparedSeries:
+    if recipe.data.series:
+        return prepare_series(recipe)
+    return prepare(recipe, start.vocabularies, report=say, source=start.source)
+
+
+def fresh(recipe: Recipe, data: Prepared | PreparedSeries, start: Start) -> Model | SeriesModel:
+    """A model with random weights, or those it starts from."""
+    if isinstance(data, PreparedSeries):
+        return SeriesModel.fresh(recipe, data.scaler)
+    network = directory.network_of(recipe, data.source, data.target, start.encoder(data.source))
+    start.put(network, data)
+    return Model(recipe, network, data.source, data.target)
+
+
+def save_ends(
+    folder: Path, recipe: Recipe, data: Prepared | PreparedSeries, model: Model | SeriesModel, start: Start
+) -> None:
+    """What stands between a model and its user: vocabularies, or the scaler of a series; a pretrained encoder."""
+    if isinstance(data, PreparedSeries):
+        data.scaler.save(folder / directory.SCALER)
+        return
+    directory.save_vocabularies(folder, data.source, data.target, recipe)
+    if isinstance(model.network.encoder, PretrainedEncoder) and not start.goes_on:
+        directory.save_encoder(folder, model.network.encoder)
 
 
 def chosen(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> tuple[Recipe, Path]:

@@ -13,21 +13,21 @@ import torch
 
 from weft.data.batch import Batch, Rows
 from weft.data.corpus import Prepared
-from weft.data.examples import Examples
+from weft.data.series import PreparedSeries
 from weft.errors import WeftError, counted
 from weft.files import write_text
 from weft.models.directory import WEIGHTS, parameters, put_weights, save_tensors, save_weights
 from weft.recipe import Recipe
+from weft.tasks.series import SeriesModel
 from weft.tasks.text import Model
 from weft.training import checkpoint
 from weft.training.checkpoint import Ending, Progress
 from weft.training.distributed import Processes
-from weft.training.feeding import feeding
+from weft.training.material import material
 from weft.training.parallel import Single
 from weft.training.precision import precision
 from weft.training.progress import Listener
 from weft.training.schedule import LearningRate
-from weft.training.validation import Validation
 
 REPORT_EVERY = 50  # steps
 BAD_STEPS = 3  # in a row, and the run stops
@@ -45,8 +45,8 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        model: Model,
-        data: Prepared,
+        model: Model | SeriesModel,
+        data: Prepared | PreparedSeries,
         folder: Path,
         listeners: Sequence[Listener],
         parallel: Single,
@@ -56,14 +56,13 @@ class Trainer:
         self.settings = recipe.training
         self.model = model
         self.network = model.network
-        self.data = data
         self.folder = folder
         self.listeners = listeners
         self.parallel = parallel
         self.processes = processes
-        self.examples = Examples(recipe, data)
+        self.material = material(recipe, model, data)
+        self.examples, self.validation = self.material.examples, self.material.validation
         self.order = self.examples.order
-        self.validation = Validation(recipe, model, data.dev)
         self.learning_rate = LearningRate(self.settings)
         self.optimizer = make_optimizer(recipe, parallel.trained)
         self.progress = Progress(micro_batches=self.settings.accumulate, data=data.fingerprint)
@@ -121,7 +120,7 @@ class Trainer:
         report = Report(elapsed)
         for rows in self.draws():
             batch = self.read(rows)
-            tokens, reason = self.agreed(elapsed(), int(batch.gold.lengths.sum()))
+            tokens, reason = self.agreed(elapsed(), batch.count)
             if reason:
                 return reason
             self.update(rows, batch, tokens, report)
@@ -229,14 +228,14 @@ class Trainer:
     def accumulated(self, rows: Rows, batch: Batch, tokens: int) -> float:
         """The loss of this part of the batch, in nats for each token of the whole."""
         self.optimizer.zero_grad(set_to_none=True)
-        feed = feeding(self.settings.feeding, self.progress.step + 1)
+        feed = self.material.feeding(self.progress.step + 1)
         total, number = 0.0, self.processes.number
         for part, weight in self.parallel.passes(batch, self.parts, -(-len(rows) // number)):
             with precision(self.settings.precision, self.parallel.device):
                 loss = self.parallel.loss(part.to(self.parallel.device), self.settings.label_smoothing, feed)
-                (weight * loss / (tokens / number)).backward()  # what is reduced is the mean of the processes
+                (weight * loss / (max(1, tokens) / number)).backward()  # what is reduced is the processes' mean
             total += weight * float(loss.detach())
-        return total / tokens
+        return total / max(1, tokens)
 
     def shrink(self) -> None:
         """Halve the micro-batch; the batch of one update stays what it was."""
@@ -261,11 +260,7 @@ class Trainer:
 
     def give_up(self, rows: Rows, reason: str) -> None:
         dump = self.folder / DUMP
-        lines = [
-            {"row": row, "source": self.data.train.shown_source(row, self.model.source),
-             "target": self.model.target.pieces(self.data.train.target(row).tolist())}
-            for row in (rows % len(self.data.train)).tolist()
-        ]  # fmt: skip
+        lines = [self.examples.record(int(row)) for row in rows]
         write_text(dump, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
         raise WeftError(
             f"stopped at step {self.progress.step}: {BAD_STEPS} steps in a row gave {reason}; the last batch is in "
@@ -278,7 +273,7 @@ class Trainer:
         self.parallel.trained.train()
         for rows in self.order.largest():
             batch = self.read(rows)
-            (tokens,) = self.processes.sums("trial of the longest batches", int(batch.gold.lengths.sum()))
+            (tokens,) = self.processes.sums("trial of the longest batches", batch.count)
             self.gradient(rows, batch, int(tokens))
         self.optimizer.zero_grad(set_to_none=True)
         checkpoint.put_random(random)
