@@ -122,7 +122,7 @@ class Trainer:
         """The rest of this epoch, then those that follow."""
         progress = self.progress
         while self.settings.epochs is None or progress.epoch < self.settings.epochs:
-            for rows in self.order.epoch(progress.epoch)[progress.position :]:
+            for rows in self.order.rest(progress.epoch, progress.position):
                 yield self.read(rows)
             progress.epoch += 1
             progress.position = 0
