@@ -14,7 +14,7 @@ import weft.data.preparation
 import weft.recipe
 from weft.data.cache import fingerprint
 from weft.data.corpus import Corpus, Prepared, prepare
-from weft.data.preparation import hash64
+from weft.data.survey import hash64
 from weft.errors import WeftError
 from weft.recipe import Recipe
 

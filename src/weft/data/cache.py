@@ -20,7 +20,7 @@ from weft.errors import WeftError
 from weft.files import replaced
 from weft.recipe import Files, Parallel, Recipe
 
-FORMAT = 1  # of what is kept; a change here makes all anew
+FORMAT = 2  # of what is kept; a change here makes all anew
 DAY = 24 * 3600.0  # seconds
 
 

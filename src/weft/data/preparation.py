@@ -8,33 +8,37 @@ from __future__ import annotations
 import json
 import os
 import time
-from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
-from hashlib import blake2b
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import weft.recipe
 from weft.data.cache import concerning, keeps_text
+from weft.data.column import Column
 from weft.data.counts import Counts, Part
 from weft.data.direction import TOKENS
+from weft.data.encoding import EXAMPLES_SHOWN, Encoded, Encoder, Tally
 from weft.data.read import Pair, has_source
 from weft.data.store import SIDES, Add, Side, written
+from weft.data.survey import DEV, DROPPED, EMPTY_SOURCE, EMPTY_TARGET, HELD_OUT, TRAIN, Hashes, Survey, repeated
 from weft.data.tagged import Of, pairs_in
 from weft.data.vocabulary import Vocabulary
+from weft.data.workers import Workers
 from weft.errors import WeftError, counted
 from weft.files import write_text
 from weft.recipe import Columns, Files, Recipe
 
 BLOCK = 20_000  # pairs that are encoded and written together
+COMPARED = 1 << 22  # hashes that are sorted at once
+EVERY = 2.0  # seconds from one report of the pace to the next
 COUNTS = "counts.json"
 SOURCE = "source.model"
 TARGET = "target.model"
-EXAMPLES_SHOWN = 3
-TRAIN, DEV, EMPTY_SOURCE, EMPTY_TARGET, HELD_OUT, DROPPED = range(6)
+NO_HASHES = np.zeros(0, np.uint64)
 
 Report = Callable[[str], None]
 
@@ -47,9 +51,9 @@ class Given:
     files: Files
     columns: Columns
     counts: Part
+    fates: Column  # of each pair, TRAIN ... DROPPED
+    hashes: Column  # of each pair, 0 where it is not usable
     tags: Of | None = None  # what the targets are tags of
-    fates: bytearray = field(default_factory=bytearray)  # of each pair, TRAIN ... DROPPED
-    hashes: array[int] = field(default_factory=lambda: array("Q"))  # of each pair that is usable
 
     def pairs(self) -> Iterator[Pair]:
         if self.key == "data.train":
@@ -58,12 +62,48 @@ class Given:
             with concerning(self.key):
                 yield from pairs_in(self.files, self.columns, self.tags, self.key)
 
-    def fated(self) -> Iterator[tuple[Pair, int]]:
-        """The pairs again, each with its fate."""
-        try:
-            yield from zip(self.pairs(), self.fates, strict=True)
-        except ValueError:
-            raise WeftError(f"{self.key}: a file changed while it was read") from None
+    def fated(self) -> Iterator[tuple[list[Pair], NDArray[np.uint8]]]:
+        """The pairs again in blocks, with their fates."""
+        fates, start = self.fates.numbers, 0
+        for block in blocks(self.pairs()):
+            start += len(block)
+            if start > len(fates):
+                break
+            yield block, fates[start - len(block) : start]
+        if start != len(fates):
+            raise WeftError(f"{self.key}: a file changed while it was read")
+
+    def count(self, fate: int) -> int:
+        return int(np.count_nonzero(self.fates.numbers == fate))
+
+    @property
+    def usable(self) -> int:
+        return int(np.count_nonzero(self.fates.numbers <= DEV))
+
+
+def blocks(pairs: Iterator[Pair]) -> Iterator[list[Pair]]:
+    while block := list(islice(pairs, BLOCK)):
+        yield block
+
+
+class Pace:
+    """Tells how many pairs are done, and how many a second, every now and then."""
+
+    def __init__(self, report: Report, done: str) -> None:
+        self.report = report
+        self.done = done
+        self.pairs = 0
+        self.began = self.told = time.monotonic()
+
+    def add(self, pairs: int) -> None:
+        self.pairs += pairs
+        if time.monotonic() - self.told >= EVERY:
+            self.tell()
+
+    def tell(self) -> None:
+        self.told = time.monotonic()
+        rate = self.pairs / max(1e-3, self.told - self.began)
+        self.report(f"{self.done} {counted(self.pairs, 'pair')}, {rate:,.0f} a second")
 
 
 class Preparation:
@@ -82,13 +122,18 @@ class Preparation:
         keys = ["data.train", *(f"data.also.{number}.train" for number in range(len(self.data.also)))]
         files = [self.data.train, *(mixed.train for mixed in self.data.also)]
         self.corpora = [
-            Given(key, there, self.data.columns, part, self.tags)
+            Given(key, there, self.data.columns, part, Column(folder, np.uint8), Column(folder, np.uint64), self.tags)
             for key, there, part in zip(keys, files, self.counts.parts, strict=True)
         ]
         self.split_side: Side = 0 if has_source(self.data.train) else 1
         self.has_source = any(has_source(corpus.files) for corpus in self.corpora)
 
     def run(self, vocabularies: tuple[Vocabulary, Vocabulary] | None) -> None:
+        with Workers(self.threads) as workers:
+            self.workers = workers
+            self.fill(vocabularies)
+
+    def fill(self, vocabularies: tuple[Vocabulary, Vocabulary] | None) -> None:
         begun = time.monotonic()
         self.report("reading the data")
         self.survey()
@@ -106,85 +151,76 @@ class Preparation:
         write_text(self.folder / COUNTS, json.dumps(asdict(self.counts), ensure_ascii=False, indent=2))
 
     def survey(self) -> None:
-        """Decide what becomes of each pair; a few bytes of memory a pair."""
-        held_out: frozenset[int] = frozenset()
+        """Decide what becomes of each pair."""
+        held_out = NO_HASHES
+        self.pace = Pace(self.report, "read")
         for number, corpus in enumerate(self.corpora):
             if number == 0 and self.data.dev is None:
                 held_out = self.split(corpus)
             else:
                 self.read(corpus, held_out)
-            fates, counts = corpus.fates, corpus.counts
-            counts.read, counts.held_out = len(fates), fates.count(HELD_OUT)
-            counts.empty_source, counts.empty_target = fates.count(EMPTY_SOURCE), fates.count(EMPTY_TARGET)
-            if not corpus.hashes:
+            counts = corpus.counts
+            counts.read, counts.held_out = len(corpus.fates), corpus.count(HELD_OUT)
+            counts.empty_source, counts.empty_target = corpus.count(EMPTY_SOURCE), corpus.count(EMPTY_TARGET)
+            if not corpus.usable:
                 raise WeftError(f"{corpus.key}: no usable pair: {counts.summary()}")
         self.find_duplicates()
 
-    def split(self, corpus: Given) -> frozenset[int]:
+    def split(self, corpus: Given) -> Hashes:
         """Hold a part of a corpus out by the hash of its sources; gives those hashes, if another corpus needs them.
 
         Where that is all pairs or none, the source with the smallest hash is held out.
         """
-        for_dev, smallest = self.read(corpus, frozenset(), int(self.data.dev_fraction * 2**64))
-        usable = len(corpus.hashes)
-        if usable and corpus.fates.count(DEV) in (0, usable):
-            corpus.fates, corpus.hashes = bytearray(), array("Q")
-            for_dev, _ = self.read(corpus, frozenset(), smallest + 1)
-            if len(for_dev) == usable:
+        for_dev, smallest = self.read(corpus, NO_HASHES, int(self.data.dev_fraction * 2**64))
+        usable = corpus.usable
+        if usable and corpus.count(DEV) in (0, usable):
+            corpus.fates.clear()
+            corpus.hashes.clear()
+            for_dev, _ = self.read(corpus, NO_HASHES, smallest + 1)
+            if corpus.count(DEV) == usable:
                 counts = replace(corpus.counts, read=len(corpus.fates))
-                counts.empty_source = corpus.fates.count(EMPTY_SOURCE)
-                counts.empty_target = corpus.fates.count(EMPTY_TARGET)
+                counts.empty_source, counts.empty_target = corpus.count(EMPTY_SOURCE), corpus.count(EMPTY_TARGET)
                 side = SIDES[self.split_side]
                 why = "one usable pair" if usable == 1 else f"usable pairs of one and the same {side}"
                 raise WeftError(f"{corpus.key}: only {why}, so nothing is left to hold out: {counts.summary()}")
-        return frozenset(for_dev) if self.data.also else frozenset()
+        return for_dev if self.data.also else NO_HASHES
 
-    def read(self, corpus: Given, held_out: frozenset[int], reach: int = 0) -> tuple[array[int], int]:
+    def read(self, corpus: Given, held_out: Hashes, reach: int = 0) -> tuple[Hashes, int]:
         """Read a corpus once, for its `fates` and `hashes`.
 
         By the hash of the side that splits, pairs of `held_out` are left out, and those below `reach` are for
         development. Gives the hashes of the latter, and the smallest of all.
         """
-        with_source, smallest, for_dev = has_source(corpus.files), 2**64, array("Q")
-        fates, hashes = corpus.fates, corpus.hashes
-        for pair in corpus.pairs():
-            if with_source and not pair[0].strip():
-                fates.append(EMPTY_SOURCE)
-            elif not pair[1].strip():
-                fates.append(EMPTY_TARGET)
-            elif (side := hash64(pair[self.split_side])) in held_out:
-                fates.append(HELD_OUT)
-            else:
-                hashes.append(hash64(f"{pair[0]}\n{pair[1]}"))
-                smallest = min(smallest, side)
-                fates.append(DEV if side < reach else TRAIN)
-                if side < reach:
-                    for_dev.append(side)
-        return for_dev, smallest
+        smallest, for_dev = 2**64 - 1, [NO_HASHES]
+        survey = Survey(has_source(corpus.files), self.split_side)
+        for pairs, seen in self.workers.each(survey, blocks(corpus.pairs())):
+            usable = seen.fates == TRAIN
+            fates = seen.fates.copy()
+            if reach:
+                chosen = usable & (seen.sides <= np.uint64(min(reach, 2**64) - 1))
+                fates[chosen] = DEV
+                for_dev.append(np.unique(seen.sides[chosen]))
+            if len(held_out):
+                fates[usable & np.isin(seen.sides, held_out)] = HELD_OUT
+            smallest = min(smallest, int(seen.sides[usable].min(initial=2**64 - 1)))
+            corpus.fates.extend(fates)
+            corpus.hashes.extend(seen.pairs)
+            self.pace.add(len(pairs))
+        return np.unique(np.concatenate(for_dev)), smallest
 
     def find_duplicates(self) -> None:
         """Count, of the pairs to train on, those that were there before, in the same corpus or another."""
-        places, hashes = [], []
-        for corpus in self.corpora:
-            fate = np.frombuffer(corpus.fates, np.uint8)
-            usable = np.flatnonzero(fate <= DEV)
-            in_train = fate[usable] == TRAIN
-            places.append(usable[in_train])
-            hashes.append(np.frombuffer(corpus.hashes, np.uint64)[in_train])
-        repeated = np.ones(sum(map(len, places)), np.bool_)
-        repeated[np.unique(np.concatenate(hashes), return_index=True)[1]] = False
-        start = 0
-        for corpus, there in zip(self.corpora, places, strict=True):
-            again = there[repeated[start : start + len(there)]]
-            start += len(there)
+        columns = [(corpus.fates.numbers, corpus.hashes.numbers) for corpus in self.corpora]
+        for corpus, again in zip(self.corpora, repeated(columns, COMPARED), strict=True):
             corpus.counts.duplicates = len(again)
             if corpus.counts.duplicates_dropped:
-                np.frombuffer(corpus.fates, np.uint8)[again] = DROPPED
+                corpus.fates.numbers[again] = DROPPED
 
     def learn(self) -> tuple[Vocabulary, Vocabulary]:
         def lines(*sides: Side) -> Iterator[str]:
             for corpus in self.corpora:
-                yield from (pair[side] for pair, fate in corpus.fated() if fate == TRAIN for side in sides)
+                for pairs, fates in corpus.fated():
+                    yield from (pairs[place][side] for place in np.flatnonzero(fates == TRAIN) for side in sides)
 
         def learnt(settings: weft.recipe.Vocabulary, name: str, *sides: Side) -> Vocabulary:
             control = TOKENS.values() if self.data.direction == "both" else ()
@@ -204,23 +240,28 @@ class Preparation:
 
     def encode(self, source: Vocabulary, target: Vocabulary) -> None:
         counts, for_dev = self.counts, Part(max_length=self.counts.max_length)
-        self.tallies = Tally(source, self.threads), Tally(target, self.threads)
-        done = 0
-        with written(self.folder / "train", self.keeps_text) as train, written(self.folder / "dev", True) as dev:
+        self.tallies = Tally(), Tally()
+        encoder = Encoder(source, target, counts.max_length)
+        pace = Pace(self.report, "encoded")
+        small = max(source.size, target.size) <= 2**16
+        with (
+            written(self.folder / "train", self.keeps_text, small) as train,
+            written(self.folder / "dev", True, small) as dev,
+        ):
             for corpus in self.corpora:
-                with_source, pairs = has_source(corpus.files), corpus.fated()
-                while block := list(islice(pairs, BLOCK)):
-                    parts = [[pair for pair, fate in block if fate == wanted] for wanted in (TRAIN, DEV)]
-                    self.encode_part(parts[0], with_source, corpus.counts, train)
-                    self.encode_part(parts[1], with_source, for_dev, dev)
-                    done += len(block)
-                    self.report(f"encoded {counted(done, 'pair')}")
+                for (_, parts), encoded in self.workers.each(encoder, parted(corpus)):
+                    self.put(parts[0], encoded[0], corpus.counts, train)
+                    self.put(parts[1], encoded[1], for_dev, dev)
+                    pace.add(sum(map(len, parts)))
                 if not corpus.counts.kept:
                     raise WeftError(f"{corpus.key}: no pair is left to train on: {corpus.counts.summary()}")
             if self.data.dev is not None:
-                pairs_for_dev = pairs_in(self.data.dev, self.data.columns, self.tags, "data.dev")
-                while block_for_dev := list(islice(pairs_for_dev, BLOCK)):
-                    self.encode_part(block_for_dev, has_source(self.data.dev), for_dev, dev)
+                with_source = has_source(self.data.dev)
+                pairs_for_dev = blocks(pairs_in(self.data.dev, self.data.columns, self.tags, "data.dev"))
+                blocks_for_dev = ((with_source, [pairs]) for pairs in pairs_for_dev)
+                for (_, parts), encoded in self.workers.each(encoder, blocks_for_dev):
+                    self.put(parts[0], encoded[0], for_dev, dev)
+        pace.tell()
         counts.dev, counts.dev_too_long = for_dev.kept, for_dev.too_long
         counts.dev_empty = for_dev.empty_source + for_dev.empty_target
         if not counts.dev:
@@ -229,47 +270,20 @@ class Preparation:
         counts.round_trip_failures = sum(tally.failures for tally in self.tallies)
         counts.round_trip_examples = [line for tally in self.tallies for line in tally.examples][:EXAMPLES_SHOWN]
 
-    def encode_part(self, pairs: list[Pair], with_source: bool, counts: Part, add: Add) -> None:
-        """Encode, count and write pairs of one fate."""
-        sides = [tally.encoded([pair[side] for pair in pairs]) for side, tally in enumerate(self.tallies)]
-        kept: list[tuple[Pair, list[int], list[int]]] = []
-        for pair, source, target in zip(pairs, *sides, strict=True):
-            if with_source and not (source and pair[0].strip()):  # or normalisation left nothing
-                counts.empty_source += 1
-            elif not (target and pair[1].strip()):
-                counts.empty_target += 1
-            elif max(len(source), len(target)) > counts.max_length:
-                counts.too_long += 1
-            else:
-                kept.append((pair, source, target))
-        if kept:
-            lines, sources, targets = zip(*kept, strict=True)
-            for side, (tally, ids) in enumerate(zip(self.tallies, (sources, targets), strict=True)):
-                tally.count([pair[side] for pair in lines], list(ids))
-            add(lines, sources, targets)
-        counts.kept += len(kept)
+    def put(self, pairs: list[Pair], encoded: Encoded, counts: Part, add: Add) -> None:
+        """Count and write pairs of one fate."""
+        for tally, more in zip(self.tallies, encoded.tallies, strict=True):
+            tally.add(more)
+        counts.empty_source += encoded.empty_source
+        counts.empty_target += encoded.empty_target
+        counts.too_long += encoded.too_long
+        counts.kept += len(encoded.kept)
+        if encoded.kept:
+            add([pairs[place] for place in encoded.kept], encoded.source, encoded.target)
 
 
-class Tally:
-    """One side's vocabulary, and how well it has fitted the lines so far."""
-
-    def __init__(self, vocabulary: Vocabulary, threads: int) -> None:
-        self.vocabulary = vocabulary
-        self.threads = threads
-        self.pieces = self.unknown = self.failures = 0
-        self.examples: list[str] = []
-
-    def encoded(self, lines: list[str]) -> list[list[int]]:
-        return self.vocabulary.encode_lines(lines, self.threads)
-
-    def count(self, lines: list[str], encoded: list[list[int]]) -> None:
-        self.pieces += sum(map(len, encoded))
-        self.unknown += sum(ids.count(self.vocabulary.unk) for ids in encoded)
-        back = self.vocabulary.decode_lines(encoded, self.threads)
-        wrong = [line for line, other in zip(lines, back, strict=True) if line != other]
-        self.failures += len(wrong)
-        self.examples = [*self.examples, *wrong][:EXAMPLES_SHOWN]
-
-
-def hash64(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+def parted(corpus: Given) -> Iterator[tuple[bool, list[list[Pair]]]]:
+    """Blocks of a corpus, in each the pairs to train on and those for development."""
+    with_source = has_source(corpus.files)
+    for pairs, fates in corpus.fated():
+        yield with_source, [[pairs[place] for place in np.flatnonzero(fates == fate)] for fate in (TRAIN, DEV)]

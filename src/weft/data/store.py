@@ -4,35 +4,36 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from weft.data.ragged import Ragged
 from weft.data.read import Pair
 from weft.errors import WeftError
 
 EXAMPLES = "examples.arrow"
+LENGTHS = "lengths"  # of each side, with its name before
 SIDES = ("source", "target")
 
 Side = Literal[0, 1]
 Ids = NDArray[np.int32]
-Add = Callable[[Sequence[Pair], Sequence[list[int]], Sequence[list[int]]], None]
+Add = Callable[[Sequence[Pair], Ragged, Ragged], None]
 
 
 class Store:
     """Pairs by number, read from disk where they are asked for. Ids are without `bos` and `eos`."""
 
-    def __init__(self, batches: list[pa.RecordBatch], has_text: bool) -> None:
+    def __init__(self, batches: list[pa.RecordBatch], has_text: bool, folder: Path) -> None:
         self.has_text = has_text
         self._batches = batches
         self._starts = np.cumsum([0, *(batch.num_rows for batch in batches)]).tolist()
         self._flat = [[flat(batch.column(side)) for batch in batches] for side in SIDES]
-        self.lengths = tuple(lengths(side) for side in self._flat)  # of each side, (pairs,)
+        self.lengths = tuple(lengths(folder / f"{side}.{LENGTHS}", len(self)) for side in SIDES)  # (pairs,)
 
     @classmethod
     def open(cls, folder: Path) -> Store:
@@ -41,7 +42,7 @@ class Store:
         try:
             reader = pa.ipc.open_file(pa.memory_map(str(path)))
             batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
-            return cls(batches, "source_text" in reader.schema.names)
+            return cls(batches, "source_text" in reader.schema.names, folder)
         except FileNotFoundError:
             raise WeftError(f"{path}: no such corpus") from None
         except (pa.ArrowException, OSError, KeyError) as error:
@@ -51,11 +52,11 @@ class Store:
         return int(self._starts[-1])
 
     def ids(self, side: int, i: int) -> Ids:
-        """(T,) ids of one side (0 source, 1 target) of pair i, a view of the file."""
+        """(T,) ids of one side (0 source, 1 target) of pair i."""
         batch = bisect_right(self._starts, i) - 1
         row = i - self._starts[batch]
         values, offsets = self._flat[side][batch]
-        return values[offsets[row] : offsets[row + 1]]
+        return values[offsets[row] : offsets[row + 1]].astype(np.int32)
 
     def text(self, side: int, i: int) -> str:
         """The line of one side of pair i; only where `has_text`."""
@@ -63,35 +64,45 @@ class Store:
         return str(self._batches[batch].column(f"{SIDES[side]}_text")[i - self._starts[batch]].as_py())
 
 
-def flat(column: pa.ListArray) -> tuple[Ids, Ids]:
+def flat(column: pa.ListArray) -> tuple[NDArray[Any], Ids]:
     """All values one after another, and where each row begins (with one end more)."""
     return column.values.to_numpy(), column.offsets.to_numpy()
 
 
-def lengths(side: list[tuple[Ids, Ids]]) -> Ids:
-    return np.concatenate([np.zeros(0, np.int32), *(np.diff(offsets) for _, offsets in side)])
+def lengths(path: Path, rows: int) -> Ids:
+    """(rows,) lengths of one side, in memory as far as they are looked at."""
+    if path.stat().st_size != rows * 4:
+        raise OSError(f"{path.name} has {path.stat().st_size:,} bytes; expected {rows * 4:,}")
+    return np.asarray(np.memmap(path, np.int32, "r")) if rows else np.zeros(0, np.int32)
 
 
 @contextmanager
-def written(folder: Path, has_text: bool) -> Iterator[Add]:
-    """Make a store of batches of pairs, each with source ids and target ids, in a new folder."""
+def written(folder: Path, has_text: bool, small: bool) -> Iterator[Add]:
+    """Make a store of batches of pairs, each with source ids and target ids, in a new folder.
+
+    Ids that are all `small`, less than 2^16, take half the room.
+    """
     folder.mkdir()
-    fields = [(side, pa.list_(pa.int32())) for side in SIDES]
+    fields = [(side, pa.list_(pa.uint16() if small else pa.int32())) for side in SIDES]
     if has_text:
         fields += [(f"{side}_text", pa.large_string()) for side in SIDES]
     schema = pa.schema(fields)
 
-    def add(pairs: Sequence[Pair], sources: Sequence[list[int]], targets: Sequence[list[int]]) -> None:
-        columns = [ragged(sources), ragged(targets)]
+    def add(pairs: Sequence[Pair], source: Ragged, target: Ragged) -> None:
+        columns = [column(source, small), column(target, small)]
         if has_text:
             columns += [pa.array([pair[side] for pair in pairs], pa.large_string()) for side in (0, 1)]
         writer.write_batch(pa.record_batch(columns, schema=schema))
+        for file, side in zip(files, (source, target), strict=True):
+            file.write(side.lengths.tobytes())
 
-    with pa.OSFile(str(folder / EXAMPLES), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+    with ExitStack() as stack:
+        files = [stack.enter_context(open(folder / f"{side}.{LENGTHS}", "wb")) for side in SIDES]
+        sink = stack.enter_context(pa.OSFile(str(folder / EXAMPLES), "wb"))
+        writer = stack.enter_context(pa.ipc.new_file(sink, schema))
         yield add
 
 
-def ragged(rows: Sequence[list[int]]) -> pa.ListArray:
-    offsets = np.cumsum([0, *map(len, rows)], dtype=np.int32)
-    values = np.fromiter(chain.from_iterable(rows), np.int32, int(offsets[-1]))
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+def column(rows: Ragged, small: bool) -> pa.ListArray:
+    values = rows.values.astype(np.uint16) if small else rows.values
+    return pa.ListArray.from_arrays(pa.array(rows.offsets), pa.array(values))
