@@ -157,7 +157,7 @@ def test_any_number_of_processes_prepares_the_same(tmp_path: Path, monkeypatch: 
         found = files_of(tmp_path / f"cache{threads}")
         made.append({**found, "counts.json": {**json.loads(found["counts.json"]), "seconds": 0}})
     assert made[0] == made[1] == made[2]
-    assert made[0]["counts.json"]["round_trip_failures"] == 1
+    assert made[0]["counts.json"]["round_trip_failures"] > 0
 
 
 # text without a source

@@ -71,8 +71,9 @@ def flat(column: pa.ListArray) -> tuple[NDArray[Any], Ids]:
 
 def lengths(path: Path, rows: int) -> Ids:
     """(rows,) lengths of one side, in memory as far as they are looked at."""
-    if path.stat().st_size != rows * 4:
-        raise OSError(f"{path.name} has {path.stat().st_size:,} bytes; expected {rows * 4:,}")
+    size = path.stat().st_size if path.is_file() else 0
+    if size != rows * 4:
+        raise WeftError(f"{path}: damaged: it has {size:,} bytes; expected {rows * 4:,}")
     return np.asarray(np.memmap(path, np.int32, "r")) if rows else np.zeros(0, np.int32)
 
 

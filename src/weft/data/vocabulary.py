@@ -22,7 +22,7 @@ import weft.recipe.data
 from weft.errors import WeftError
 from weft.files import replaced
 
-SAMPLE = 2_000_000  # lines to learn from
+SAMPLE = 1_000_000  # lines to learn from
 LONGEST = 16_000  # characters of a line to learn from
 SEED = 1
 BLOCK = 10_000  # lines that are sampled together
@@ -61,7 +61,7 @@ class Vocabulary:
         """Learn at most `settings.size` pieces, fewer where the text has fewer, and write them to `path` (.model).
 
         `word` splits at spaces and leaves rarer words unknown; the other kinds have every character of all lines.
-        `byte_fallback` concerns bpe and unigram; SentencePiece has none for words and characters. Of more than two
+        `byte_fallback` concerns bpe and unigram; SentencePiece has none for words and characters. Of more than a
         million lines a fixed random sample is learnt from, of very long lines the first 16,000 characters. Equal
         lines give equal pieces. Pieces of `control` follow the special ones; no text is encoded as them. Raises
         WeftError where there is no text, or where `size` cannot hold all characters.
