@@ -11,11 +11,12 @@ It prints, and with --json writes:
 
     making        of the synthetic text: pairs a second, bytes of text a pair
     reading, vocabulary, encoding
-                  pairs a second of each phase, seconds of all cores a million pairs (that is, microseconds a pair),
-                  and the most memory in it: `anonymous`, which is the process's own with that of its workers, and
-                  `resident`, with pages of files, which the system takes back at need
+                  pairs a second of each phase; microseconds a pair of all processes, and of the first one alone,
+                  which more processes cannot make less; and the most memory in it: `anonymous`, which is that of
+                  the process and its workers, and `resident`, with pages of files, which the system takes back
     disk          bytes a pair of the prepared folder
-    start         seconds from the start of Python to the first batch on cached data, and the most memory
+    start         seconds from the start of Python to the first batch on cached data, of the clock and of this
+                  process, and the most memory
     epoch         batches, share of padding, seconds for the order of a whole epoch, milliseconds to read a batch
     resume        whether the batches after a kill in the midst of an epoch are those that a whole epoch has
 
@@ -149,11 +150,16 @@ def prepare(folder: Path, pairs: int, threads: int | None) -> dict[str, Any]:
     def timed(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
         def run(*given: Any) -> Any:
             watch.taken()
-            began, worked = time.perf_counter(), sum(map(cpu, family()))
+            began, before, alone = time.perf_counter(), sum(map(cpu, family())), time.process_time()
             result = step(*given)
-            seconds, worked = time.perf_counter() - began, sum(map(cpu, family())) - worked
-            rate = {"pairs_per_second": pairs / seconds, "cpu_microseconds_a_pair": 1e6 * worked / pairs}
-            found[name] = {"seconds": seconds, **rate, **watch.taken()}
+            seconds, alone = time.perf_counter() - began, time.process_time() - alone
+            found[name] = {
+                "seconds": seconds,
+                "pairs_per_second": pairs / seconds,
+                "cpu_microseconds": 1e6 * (sum(map(cpu, family())) - before) / pairs,
+                "alone_microseconds": 1e6 * alone / pairs,
+                **watch.taken(),
+            }
             return result
 
         return run
@@ -184,7 +190,13 @@ def start(folder: Path, began: float) -> dict[str, float]:
     examples = examples_of(folder)
     opened = time.time() - began
     examples.batch(next(examples.order.rest(0, 0)), 0)
-    return {"imported": imported, "opened": opened, "first_batch": time.time() - began, **watch.taken()}
+    return {
+        "imported": imported,
+        "opened": opened,
+        "first_batch": time.time() - began,
+        "cpu": time.process_time(),
+        **watch.taken(),
+    }
 
 
 def epoch(folder: Path) -> dict[str, Any]:
