@@ -34,6 +34,7 @@ from weft.recipe import Columns, Files, Recipe
 
 BLOCK = 20_000  # pairs that are encoded and written together
 COMPARED = 1 << 22  # hashes that are sorted at once
+PROCESSES = 16  # at most where the recipe does not say; the first process keeps no more busy
 EVERY = 2.0  # seconds from one report of the pace to the next
 COUNTS = "counts.json"
 SOURCE = "source.model"
@@ -112,7 +113,7 @@ class Preparation:
     def __init__(self, recipe: Recipe, folder: Path, report: Report) -> None:
         self.data = recipe.data
         self.settings = recipe.vocabulary
-        self.threads = recipe.training.threads or os.cpu_count() or 1
+        self.threads = recipe.training.threads or min(os.cpu_count() or 1, PROCESSES)
         self.keeps_text = keeps_text(recipe)
         self.tags = recipe.tags
         self.folder = folder
@@ -220,7 +221,9 @@ class Preparation:
         def lines(*sides: Side) -> Iterator[str]:
             for corpus in self.corpora:
                 for pairs, fates in corpus.fated():
-                    yield from (pairs[place][side] for place in np.flatnonzero(fates == TRAIN) for side in sides)
+                    yield from (
+                        pairs[place][side] for place in np.flatnonzero(fates == TRAIN).tolist() for side in sides
+                    )
 
         def learnt(settings: weft.recipe.Vocabulary, name: str, *sides: Side) -> Vocabulary:
             control = TOKENS.values() if self.data.direction == "both" else ()
@@ -286,4 +289,4 @@ def parted(corpus: Given) -> Iterator[tuple[bool, list[list[Pair]]]]:
     """Blocks of a corpus, in each the pairs to train on and those for development."""
     with_source = has_source(corpus.files)
     for pairs, fates in corpus.fated():
-        yield with_source, [[pairs[place] for place in np.flatnonzero(fates == fate)] for fate in (TRAIN, DEV)]
+        yield with_source, [[pairs[place] for place in np.flatnonzero(fates == fate).tolist()] for fate in (TRAIN, DEV)]
