@@ -23,12 +23,22 @@ def mixed(parts: list[tuple[int, float]], ways: int = 1) -> Mix:
 
 
 @settings(max_examples=60, deadline=None)
-@given(parts=corpora, ways=st.sampled_from([1, 2]), epochs=st.integers(1, 12), seed=st.integers(0, 9))
-def test_weights_are_exact_over_epochs(parts: list[tuple[int, float]], ways: int, epochs: int, seed: int) -> None:
+@given(
+    parts=corpora,
+    ways=st.sampled_from([1, 2]),
+    epochs=st.integers(1, 12),
+    seed=st.integers(0, 9),
+    longest=st.sampled_from([1, 3, 16]),
+)
+def test_weights_are_exact_over_epochs(
+    parts: list[tuple[int, float]], ways: int, epochs: int, seed: int, longest: int
+) -> None:
     mix, total = mixed(parts, ways), sum(size for size, _ in parts)
     seen: Counter[int] = Counter()
     for epoch in range(epochs):
-        drawn = mix.epoch(epoch, seed)
+        runs = mix.epoch(epoch, seed, longest)
+        assert max(runs.counts, default=0) <= longest
+        drawn = runs.rows()
         assert len(set(drawn.tolist())) == len(drawn)  # what is there again has another number
         seen.update((drawn % (ways * total)).tolist())
     start = 0
@@ -42,15 +52,15 @@ def test_weights_are_exact_over_epochs(parts: list[tuple[int, float]], ways: int
 
 def test_a_half_is_followed_by_the_other_half_and_then_by_another_half() -> None:
     mix = mixed([(3, 1.0), (1000, 0.5)])
-    halves = [frozenset((mix.epoch(epoch, 1)[3:]).tolist()) for epoch in range(4)]
+    halves = [frozenset((mix.epoch(epoch, 1).rows()[3:]).tolist()) for epoch in range(4)]
     assert halves[0] | halves[1] == halves[2] | halves[3] == set(range(3, 1003))
     assert 200 < len(halves[0] & halves[2]) < 300
 
 
 def test_twice_is_all_of_it_twice() -> None:
     mix = mixed([(2, 1.0), (3, 2.0)])
-    assert sorted(mix.epoch(0, 1).tolist()) == [0, 1, 2, 3, 4, 7, 8, 9]
-    assert [n % 5 for n in sorted(mix.epoch(5, 1).tolist())] == [0, 1, 2, 3, 4, 2, 3, 4]
+    assert sorted(mix.epoch(0, 1).rows().tolist()) == [0, 1, 2, 3, 4, 7, 8, 9]
+    assert [n % 5 for n in sorted(mix.epoch(5, 1).rows().tolist())] == [0, 1, 2, 3, 4, 2, 3, 4]
 
 
 def order_of(parts: list[tuple[int, float]], seed: int = 1) -> Order:
@@ -65,7 +75,7 @@ def order_of(parts: list[tuple[int, float]], seed: int = 1) -> Order:
 def test_batches_hold_what_the_mix_gives_within_the_budget(parts: list[tuple[int, float]], epoch: int) -> None:
     order = order_of(parts)
     assert order.mix is not None
-    expected = order.mix.epoch(epoch, 1)
+    expected = order.mix.epoch(epoch, 1).rows()
     batches = order.epoch(epoch)
     found = np.concatenate(batches) if batches else np.zeros(0, np.int64)
     assert sorted(found.tolist()) == sorted(expected.tolist())

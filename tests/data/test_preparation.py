@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +13,11 @@ from typing import Any
 import pytest
 
 import weft.data.preparation
+import weft.data.workers
 import weft.recipe
 from weft.data.cache import fingerprint
 from weft.data.corpus import Corpus, Prepared, prepare
-from weft.data.preparation import hash64
+from weft.data.survey import hash64
 from weft.errors import WeftError
 from weft.recipe import Recipe
 
@@ -127,6 +130,34 @@ def test_standard_input_may_be_another_corpus(monkeypatch: pytest.MonkeyPatch) -
     data = prepare(recipe(also=[{"train": "-"}]))
     assert texts(data.train, data)[-30:] == MORE
     assert "stands in 2 places" in refused(recipe(train="-", also=[{"train": "-"}]))
+
+
+# in several processes
+
+
+def files_of(cache: Path) -> dict[str, bytes]:
+    (folder,) = cache.glob("*/")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_any_number_of_processes_prepares_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weft.data.preparation, "BLOCK", 40)
+    monkeypatch.setattr(weft.data.workers, "FEW", 1)
+    tsv("a.tsv", [*PAIRS, ("", "x"), ("a", ""), ("c " * 300, "x"), PAIRS[3], ("a  b", "\u2581 x"), *MORE])
+    made = []
+    for threads in (1, 2, 3):
+        monkeypatch.setenv("WEFT_CACHE", str(tmp_path / f"cache{threads}"))
+        settings = recipe({"source": {"kind": "bpe", "size": 300}, "target": WORDS}, also=[{"train": "b.tsv"}])
+        said: list[str] = []
+        prepare(
+            settings.model_copy(update={"training": settings.training.model_copy(update={"threads": threads})}),
+            report=said.append,
+        )
+        assert re.fullmatch(r"encoded 1[56]\d pairs, [\d,]+ a second", said[-1])
+        found = files_of(tmp_path / f"cache{threads}")
+        made.append({**found, "counts.json": {**json.loads(found["counts.json"]), "seconds": 0}})
+    assert made[0] == made[1] == made[2]
+    assert made[0]["counts.json"]["round_trip_failures"] > 0
 
 
 # text without a source

@@ -15,6 +15,10 @@ from weft.data.mix import Mix
 Rows = NDArray[np.int64]
 Lengths = NDArray[np.int32]
 
+WINDOW = 1 << 20  # pairs that are batched together
+SAMPLE = 1 << 16  # of them, that tell how large batches become
+RUN = 512  # pairs that stay together where there are more than a window has
+
 
 @dataclass(frozen=True)
 class Padded:
@@ -108,9 +112,13 @@ class Order:
     """Batches of at most `tokens` padded positions of the longer side: seeded, other in each epoch.
 
     Pairs of like lengths go together, so little is padding; where a batch starts, which of the pairs of equal
-    length it takes, and the order of batches are drawn anew for each epoch from the seed and the epoch alone,
+    lengths it takes, and the order of batches are drawn anew for each epoch from the seed and the epoch alone,
     so that any point of any epoch can be found again. An epoch has every pair once, or what `mix` gives it: a pair
     that is there again has the number of all pairs added to its own for each time.
+
+    More than WINDOW pairs are drawn in runs of RUN that lie together, windows of some WINDOW pairs are filled with
+    them, and each window is batched by itself: memory and the time to a first batch stay those of one window, and
+    what is read from disk lies together.
     """
 
     def __init__(
@@ -120,42 +128,73 @@ class Order:
         self.target_lengths = target_lengths
         self.tokens = tokens
         self.seed = seed
-        self.mix = mix
+        self.mix = mix or Mix([len(source_lengths)], [1.0])
 
     def epoch(self, number: int) -> list[Rows]:
         """The batches of one epoch, each as its rows of the corpus."""
-        return self.batches(number, self.every() if self.mix is None else self.mix.epoch(number, self.seed))
+        return list(self.rest(number, 0))
 
-    def every(self) -> Rows:
-        return np.arange(len(self.source_lengths))
+    def rest(self, number: int, position: int) -> Iterator[Rows]:
+        """The batches of one epoch from a position on, made window by window as they are asked for."""
+        for window, rows in self.windows(number):
+            batches = self.batches((number, window), rows)
+            yield from batches[position:]
+            position = max(0, position - len(batches))
 
-    def batches(self, number: int, rows: Rows) -> list[Rows]:
-        """These rows in batches, in the order of so many-th epoch."""
-        random = np.random.default_rng((self.seed, number))
+    def windows(self, number: int) -> Iterator[tuple[int, Rows]]:
+        """The draws of one epoch in windows, numbered."""
+        longest = 1 if len(self.source_lengths) <= WINDOW else RUN
+        runs = self.mix.epoch(number, self.seed, longest)
+        order = np.random.default_rng((self.seed, number)).permutation(len(runs.starts))
+        for window, part in enumerate(runs.windows(order, WINDOW)):
+            yield window, part.rows()
+
+    def batches(self, key: tuple[int, int], rows: Rows) -> list[Rows]:
+        """These rows in batches, in an order that is drawn from the seed and this key.
+
+        They lie on a way through the plane of lengths that goes from one length of the longer side to the next, and
+        along each from the shortest other side to the longest, or back: the budget is filled, both sides are alike.
+        """
+        random = np.random.default_rng((self.seed, *key))
         draw = random.permutation(rows)
         there = draw % len(self.source_lengths)
-        rows = draw[np.lexsort((self.source_lengths[there], self.target_lengths[there]))]
-        batches = list(self.cut(rows, random.uniform(0.3, 1.0)))
+        source, target = (side[there].astype(np.int64) for side in (self.source_lengths, self.target_lengths))
+        longer, more = np.maximum(source, target), source - target
+        way = longer * longer + longer + np.where(longer % 2, more, -more)
+        sorted_by_way = np.argsort(way, kind="stable")
+        batches = list(self.cut(draw[sorted_by_way], longer[sorted_by_way] + 1, random.uniform(0.3, 1.0)))
         return [batches[i] for i in random.permutation(len(batches))]
 
-    def cut(self, rows: Rows, first_part: float) -> Iterator[Rows]:
-        """Runs of `rows` that fit the budget, the first of them only `first_part` as large as it could be."""
-        there = rows % len(self.source_lengths)
-        sizes = np.maximum(self.source_lengths[there], self.target_lengths[there]) + 1
-        start, part = 0, first_part
+    def cut(self, rows: Rows, sizes: Rows, first_part: float) -> Iterator[Rows]:
+        """Runs of `rows`, of rising sizes, that fit the budget, the first only `first_part` as large as it could be."""
+        start, budget = 0, int(self.tokens * first_part)
         while start < len(rows):
-            reach = max(1, int(self.tokens * part) // int(sizes[start]))
-            widest = np.maximum.accumulate(sizes[start : start + reach])
-            fits = widest * np.arange(1, len(widest) + 1) <= self.tokens * part
-            count = max(1, int(fits.sum()))
+            reach = sizes[start : start + max(1, budget // int(sizes[start]))]
+            count = max(1, int(np.count_nonzero(reach * np.arange(1, len(reach) + 1) <= budget)))
             yield rows[start : start + count]
-            start, part = start + count, 1.0
+            start, budget = start + count, self.tokens
 
     def largest(self) -> list[Rows]:
-        """Of batches of all pairs those that need the most memory: by positions, and by positions of attention."""
-        batches = self.batches(0, self.every())
+        """Of batches of all pairs those that need the most memory: by positions, and by positions of attention.
+
+        Of more than WINDOW pairs, of batches of a sample and of the longest.
+        """
+        rows = np.arange(len(self.source_lengths))
+        if len(rows) > WINDOW:
+            rows = np.concatenate([next(self.windows(0))[1][:SAMPLE] % len(rows), self.longest()])
+        batches = self.batches((0, 0), rows)
         counts = np.array([len(rows) for rows in batches])
         source = np.array([self.source_lengths[rows].max() + 1 for rows in batches], np.int64)
         target = np.array([self.target_lengths[rows].max() + 1 for rows in batches], np.int64)
         needs = (counts * (source + target), counts * np.maximum(source, target) ** 2)
         return [batches[place] for place in {int(need.argmax()) for need in needs}]
+
+    def longest(self) -> Rows:
+        """As many of the longest pairs as a batch may have."""
+        found = np.zeros(0, np.int64)
+        for start in range(0, len(self.source_lengths), WINDOW):
+            found = np.concatenate([found, np.arange(start, min(start + WINDOW, len(self.source_lengths)))])
+            longer = np.maximum(self.source_lengths[found], self.target_lengths[found])
+            if len(found) > self.tokens:
+                found = found[np.argpartition(longer, -self.tokens)[-self.tokens :]]
+        return found

@@ -18,11 +18,13 @@ from weft.data.captions import digest_of_images
 from weft.data.read import CHUNK, STDIN, has_source, names, opened, reading
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
-from weft.files import replaced
+from weft.files import replaced, write_text
 from weft.recipe import Files, Parallel, Recipe
 
-FORMAT = 1  # of what is kept; a change here makes all anew
+FORMAT = 2  # of what is kept; a change here makes all anew
 DAY = 24 * 3600.0  # seconds
+LARGE = 1 << 26  # bytes of a file whose hash is remembered
+SETTLED = 2.0  # seconds that a clock of a file system may be coarse by
 
 
 def cache_folder() -> Path:
@@ -97,8 +99,31 @@ def contents(files: Files) -> Iterator[list[str]]:
     """Of each file its role, its suffixes (which tell the format) and the hash of its bytes."""
     role = "pairs" if not isinstance(files, Parallel) else "parallel" if has_source(files) else "target"
     for name in names(files):
-        with reading(name), open(name, "rb") as file:
-            yield [role, *Path(name).suffixes[-2:], file_digest(file, "blake2b").hexdigest()]
+        with reading(name):
+            yield [role, *Path(name).suffixes[-2:], digest(Path(name))]
+
+
+def digest(path: Path) -> str:
+    """The hash of a file's bytes; of a large file that has not changed since, what is remembered of it.
+
+    A file is unchanged whose place, size and times of change of content and of inode are the same, and which had
+    not been changed just before it was hashed.
+    """
+    with open(path, "rb") as file:
+        there, began = os.fstat(file.fileno()), time.time()
+        if there.st_size < LARGE:
+            return file_digest(file, "blake2b").hexdigest()
+        state = [str(path.resolve()), there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns, there.st_ctime_ns]
+        name = blake2b(json.dumps(state).encode(), digest_size=16).hexdigest()
+        remembered = cache_folder() / "hashes" / name
+        if remembered.is_file():
+            return remembered.read_text("ascii")
+        found = file_digest(file, "blake2b").hexdigest()
+        unchanged = os.fstat(file.fileno()).st_ctime_ns == there.st_ctime_ns
+    if unchanged and began - max(there.st_mtime, there.st_ctime) > SETTLED:
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        write_text(remembered, found)
+    return found
 
 
 @contextmanager

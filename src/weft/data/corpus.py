@@ -57,7 +57,7 @@ class Corpus:
         return len(self.source_lengths)
 
     def source(self, i: int) -> Ids:
-        """(S,) source ids of pair i; a view of the file where there is no token of its direction."""
+        """(S,) source ids of pair i."""
         return self.marked(i, self.unmarked_source(i))
 
     def images(self, rows: Sequence[int]) -> Pixels:
@@ -74,12 +74,12 @@ class Corpus:
         return np.concatenate([self.marks[i // self.forward], ids]) if self.marks else ids
 
     def unmarked_source(self, i: int) -> Ids:
-        """The same without the token of its direction, a view of the file."""
+        """The same without the token of its direction."""
         reverse, row = self.place(i)
         return self.store.ids(reverse, row)
 
     def target(self, i: int) -> Ids:
-        """(T,) target ids of pair i, a view of the file."""
+        """(T,) target ids of pair i."""
         reverse, row = self.place(i)
         return self.store.ids(1 - reverse, row)
 

@@ -58,6 +58,13 @@ class ImageReader:
         except WeftError as error:
             raise ImageError(str(error), name) from None
 
+    def read_all(self, names: Sequence[str]) -> Picture:
+        """(N,C,H,W)"""
+        pixels = np.empty((len(names), *self.settings.shape), np.uint8)
+        for place, name in enumerate(names):
+            pixels[place] = self.read(name)
+        return pixels
+
     def found(self, name: str) -> Picture:
         numbered = NUMBERED.fullmatch(name)
         if not numbered or Path(name).is_file():

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Pairs that follow one another, many times: where each run starts and how many it has."""
+
+    starts: Rows
+    counts: Rows
+
+    def rows(self) -> Rows:
+        """All their pairs, one after another."""
+        before = np.cumsum(self.counts) - self.counts
+        return np.repeat(self.starts - before, self.counts) + np.arange(int(self.counts.sum()))
+
+    def windows(self, order: Rows, most: int) -> Iterator[Runs]:
+        """The runs in another order, cut into as many parts of like size as have `most` pairs each."""
+        ends = np.cumsum(self.counts[order])
+        parts = -(-int(ends[-1]) // most) if len(ends) else 0
+        cuts = np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts, "right") if parts else []
+        for part in np.split(order, cuts):
+            if len(part):
+                yield Runs(self.starts[part], self.counts[part])
 
 
 class Mix:
@@ -25,25 +48,41 @@ class Mix:
         self.weights = [Fraction(str(weight)) for weight in weights]
         self.ways = ways
 
-    def epoch(self, number: int, seed: int) -> Rows:
-        """The pairs of one epoch. One that is there again has the total added to its number for each time."""
-        parts, start = [], 0
-        for part, size in enumerate(self.sizes):
-            parts.append(self.part(part, start, number, seed))
-            start += size
-        return np.concatenate(parts)
+    def epoch(self, number: int, seed: int, longest: int = 1) -> Runs:
+        """The pairs of one epoch in runs of at most `longest`, which are what the order of a time through is made of.
 
-    def part(self, part: int, start: int, number: int, seed: int) -> Rows:
+        A pair that is there again has the total added to its number for each time.
+        """
+        parts: list[Runs] = []
+        start = 0
+        for part, size in enumerate(self.sizes):
+            parts += self.part(part, start, number, seed, longest)
+            start += size
+        return Runs(np.concatenate([runs.starts for runs in parts]), np.concatenate([runs.counts for runs in parts]))
+
+    def part(self, part: int, start: int, number: int, seed: int, longest: int) -> Iterator[Runs]:
         """What an epoch has of one corpus, which begins at `start`."""
-        total, size = sum(self.sizes), self.sizes[part] * self.ways
-        begin, end = (int(epoch * self.weights[part] * size) for epoch in (number, number + 1))
-        found = [np.zeros(0, np.int64)]
-        first = begin // size
-        for time in range(first, -(-end // size)):
-            low, high = max(begin - time * size, 0), min(end - time * size, size)
-            places = np.arange(size)
-            if high - low < size:
-                places = np.random.default_rng((seed, part, time)).permutation(size)[low:high]
-            way, place = np.divmod(places, self.sizes[part])
-            found.append((way + (time - first) * self.ways) * total + start + place)
-        return np.concatenate(found)
+        total, size = sum(self.sizes), self.sizes[part]
+        every = size * self.ways
+        begin, end = (int(epoch * self.weights[part] * every) for epoch in (number, number + 1))
+        yield Runs(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        first = begin // max(1, every)
+        for time in range(first, -(-end // max(1, every))):
+            low, high = max(begin - time * every, 0), min(end - time * every, every)
+            place = np.arange(0, size, longest)
+            places = (np.arange(self.ways)[:, None] * size + place).ravel()
+            counts = np.tile(np.minimum(longest, size - place), self.ways)
+            if high - low < every:
+                order = np.random.default_rng((seed, part, time)).permutation(len(places))
+                places, counts = between(places[order], counts[order], low, high)
+            way, place = np.divmod(places, size)
+            yield Runs((way + (time - first) * self.ways) * total + start + place, counts)
+
+
+def between(places: Rows, counts: Rows, low: int, high: int) -> tuple[Rows, Rows]:
+    """Of runs one after another, those from pair `low` to before pair `high`, the first and the last cut there."""
+    ends = np.cumsum(counts)
+    begins = np.maximum(ends - counts, low)
+    kept = np.minimum(ends, high) > begins
+    skipped = begins - (ends - counts)
+    return (places + skipped)[kept], (np.minimum(ends, high) - begins)[kept]

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
+from contextlib import ExitStack, contextmanager
 from math import prod
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from weft.data.ragged import Ragged
 from weft.data.read import Pair
 from weft.errors import WeftError
 
 EXAMPLES = "examples.arrow"
+LENGTHS = "lengths"  # of each side, with its name before
 SIDES = ("source", "target")
 
 Side = Literal[0, 1]
 Ids = NDArray[np.int32]
-Image = NDArray[np.uint8]  # (C,H,W)
-Shape = tuple[int, int, int]
-Add = Callable[[Sequence[Pair], Sequence[list[int]] | Sequence[Image], Sequence[list[int]]], None]
+Images = NDArray[np.uint8]  # (N,C,H,W), or one of them, (C,H,W)
+Shape = tuple[int, int, int]  # C, H, W
+Add = Callable[[Sequence[Pair], Ragged | Images, Ragged], None]
 SHAPE = b"shape"  # of images, in the metadata of a file that has them
 
 
@@ -34,7 +35,7 @@ class Store:
     Sources may be images, all of one `shape`; they have no ids then, and no length.
     """
 
-    def __init__(self, batches: list[pa.RecordBatch], has_text: bool, shape: Shape | None = None) -> None:
+    def __init__(self, batches: list[pa.RecordBatch], has_text: bool, folder: Path, shape: Shape | None = None) -> None:
         self.has_text = has_text
         self._batches = batches
         self._starts = np.cumsum([0, *(batch.num_rows for batch in batches)]).tolist()
@@ -42,7 +43,10 @@ class Store:
         self._images = [pixels_of(batch.column(SIDES[0]), shape) for batch in batches] if shape else []
         of_ids = [[] if shape and side == SIDES[0] else batches for side in SIDES]
         self._flat = [[flat(batch.column(side)) for batch in there] for side, there in zip(SIDES, of_ids, strict=True)]
-        self.lengths = tuple(lengths(side) for side in self._flat)  # of each side, (pairs,)
+        self.lengths = tuple(  # of each side, (pairs,)
+            lengths(folder / f"{side}.{LENGTHS}", sum(batch.num_rows for batch in there))
+            for side, there in zip(SIDES, of_ids, strict=True)
+        )
 
     @classmethod
     def open(cls, folder: Path) -> Store:
@@ -53,7 +57,7 @@ class Store:
             batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
             found = (reader.schema.metadata or {}).get(SHAPE)
             shape = None if found is None else cast(Shape, tuple(map(int, found.split())))
-            return cls(batches, "source_text" in reader.schema.names, shape)
+            return cls(batches, "source_text" in reader.schema.names, folder, shape)
         except FileNotFoundError:
             raise WeftError(f"{path}: no such corpus") from None
         except (pa.ArrowException, OSError, KeyError) as error:
@@ -63,16 +67,16 @@ class Store:
         return int(self._starts[-1])
 
     def ids(self, side: int, i: int) -> Ids:
-        """(T,) ids of one side (0 source, 1 target) of pair i, a view of the file."""
+        """(T,) ids of one side (0 source, 1 target) of pair i."""
         batch = bisect_right(self._starts, i) - 1
         row = i - self._starts[batch]
         values, offsets = self._flat[side][batch]
-        return values[offsets[row] : offsets[row + 1]]
+        return values[offsets[row] : offsets[row + 1]].astype(np.int32)
 
-    def image(self, i: int) -> Image:
+    def image(self, i: int) -> Images:
         """(C,H,W) of the source of pair i, a view of the file."""
         batch = bisect_right(self._starts, i) - 1
-        found: Image = self._images[batch][i - self._starts[batch]]
+        found: Images = self._images[batch][i - self._starts[batch]]
         return found
 
     def text(self, side: int, i: int) -> str:
@@ -81,51 +85,58 @@ class Store:
         return str(self._batches[batch].column(f"{SIDES[side]}_text")[i - self._starts[batch]].as_py())
 
 
-def flat(column: pa.ListArray) -> tuple[Ids, Ids]:
+def flat(column: pa.ListArray) -> tuple[NDArray[Any], Ids]:
     """All values one after another, and where each row begins (with one end more)."""
     return column.values.to_numpy(), column.offsets.to_numpy()
 
 
-def pixels_of(column: pa.FixedSizeBinaryArray, shape: Shape) -> Image:
+def pixels_of(column: pa.FixedSizeBinaryArray, shape: Shape) -> Images:
     """(N,C,H,W), a view of the column."""
     size = column.type.byte_width
     return np.frombuffer(column.buffers()[1], np.uint8, len(column) * size, column.offset * size).reshape(-1, *shape)
 
 
-def lengths(side: list[tuple[Ids, Ids]]) -> Ids:
-    return np.concatenate([np.zeros(0, np.int32), *(np.diff(offsets) for _, offsets in side)])
+def lengths(path: Path, rows: int) -> Ids:
+    """(rows,) lengths of one side, in memory as far as they are looked at."""
+    size = path.stat().st_size if path.is_file() else 0
+    if size != rows * 4:
+        raise WeftError(f"{path}: damaged: it has {size:,} bytes; expected {rows * 4:,}")
+    return np.asarray(np.memmap(path, np.int32, "r")) if rows else np.zeros(0, np.int32)
 
 
 @contextmanager
-def written(folder: Path, has_text: bool, shape: Shape | None = None) -> Iterator[Add]:
-    """Make a store of batches of pairs, each with source ids, or images of this shape, and target ids."""
+def written(folder: Path, has_text: bool, small: bool, shape: Shape | None = None) -> Iterator[Add]:
+    """Make a store of batches of pairs, each with source ids, or images of this shape, and target ids.
+
+    The folder is new. Ids that are all `small`, less than 2^16, take half the room.
+    """
     folder.mkdir()
-    fields = [(side, pa.list_(pa.int32())) for side in SIDES]
+    fields = [(side, pa.list_(pa.uint16() if small else pa.int32())) for side in SIDES]
     if shape:
         fields[0] = (SIDES[0], pa.binary(prod(shape)))
     if has_text:
         fields += [(f"{side}_text", pa.large_string()) for side in SIDES]
     schema = pa.schema(fields, {SHAPE: " ".join(map(str, shape))} if shape else None)
 
-    def add(
-        pairs: Sequence[Pair], sources: Sequence[list[int]] | Sequence[Image], targets: Sequence[list[int]]
-    ) -> None:
-        first = flattened(cast(Sequence[Image], sources)) if shape else ragged(cast(Sequence[list[int]], sources))
-        columns = [first, ragged(targets)]
+    def add(pairs: Sequence[Pair], source: Ragged | Images, target: Ragged) -> None:
+        columns = [column(source, small), column(target, small)]
         if has_text:
             columns += [pa.array([pair[side] for pair in pairs], pa.large_string()) for side in (0, 1)]
         writer.write_batch(pa.record_batch(columns, schema=schema))
+        for file, side in zip(files, (source, target), strict=True):
+            if isinstance(side, Ragged):
+                file.write(side.lengths.tobytes())
 
-    with pa.OSFile(str(folder / EXAMPLES), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+    with ExitStack() as stack:
+        files = [stack.enter_context(open(folder / f"{side}.{LENGTHS}", "wb")) for side in SIDES]
+        sink = stack.enter_context(pa.OSFile(str(folder / EXAMPLES), "wb"))
+        writer = stack.enter_context(pa.ipc.new_file(sink, schema))
         yield add
 
 
-def flattened(images: Sequence[Image]) -> pa.FixedSizeBinaryArray:
-    content = pa.py_buffer(np.ascontiguousarray(np.stack(images)))
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(images[0].size), len(images), [None, content])
-
-
-def ragged(rows: Sequence[list[int]]) -> pa.ListArray:
-    offsets = np.cumsum([0, *map(len, rows)], dtype=np.int32)
-    values = np.fromiter(chain.from_iterable(rows), np.int32, int(offsets[-1]))
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+def column(rows: Ragged | Images, small: bool) -> pa.Array:
+    if isinstance(rows, np.ndarray):
+        content = pa.py_buffer(np.ascontiguousarray(rows))
+        return pa.FixedSizeBinaryArray.from_buffers(pa.binary(prod(rows.shape[1:])), len(rows), [None, content])
+    values = rows.values.astype(np.uint16) if small else rows.values
+    return pa.ListArray.from_arrays(pa.array(rows.offsets), pa.array(values))

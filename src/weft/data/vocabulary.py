@@ -8,21 +8,24 @@ are lost where there is no byte fallback.
 from __future__ import annotations
 
 import io
-import random
+import sys
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from unicodedata import normalize
 
+import numpy as np
 import sentencepiece
 
 import weft.recipe.data
 from weft.errors import WeftError
 from weft.files import replaced
 
-SAMPLE = 2_000_000  # lines to learn from
+SAMPLE = 1_000_000  # lines to learn from
 LONGEST = 16_000  # characters of a line to learn from
 SEED = 1
+BLOCK = 10_000  # lines that are sampled together
 THREADS = 4  # of the trainer, the same on every machine, because sums of floats depend on it
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
 BYTES = 256
@@ -44,6 +47,9 @@ class Vocabulary:
         self.model_bytes = model_bytes
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model_bytes)
 
+    def __reduce__(self) -> tuple[type[Vocabulary], tuple[bytes]]:
+        return type(self), (self.model_bytes,)
+
     @classmethod
     def learn(
         cls,
@@ -57,7 +63,7 @@ class Vocabulary:
         """Learn at most `settings.size` pieces, fewer where the text has fewer, and write them to `path` (.model).
 
         `word` splits at spaces and leaves rarer words unknown; the other kinds have every character of all lines.
-        `byte_fallback` concerns bpe and unigram; SentencePiece has none for words and characters. Of more than two
+        `byte_fallback` concerns bpe and unigram; SentencePiece has none for words and characters. Of more than a
         million lines a fixed random sample is learnt from, of very long lines the first 16,000 characters. Equal
         lines give equal pieces. Pieces of `control` follow the special ones; no text is encoded as them. Words of
         `whole` are one piece each, with the space before them. Raises WeftError where there is no text, or where
@@ -236,19 +242,19 @@ def sampled(lines: Iterable[str]) -> tuple[list[str], set[str]]:
     Algorithm R of Vitter (1985), Random Sampling with a Reservoir, with a fixed seed.
     """
     sample: list[str] = []
-    characters: set[str] = set()
-    draw = random.Random(SEED)
-    seen = 0
-    for line in lines:
-        if not line:
-            continue
-        seen += 1
-        characters.update(line)
-        if len(sample) < SAMPLE:
-            sample.append(learnable(line))
-        elif (place := draw.randrange(seen)) < SAMPLE:
-            sample[place] = learnable(line)
-    return sample, characters - {" "}
+    there = np.zeros(sys.maxunicode + 1, np.bool_)
+    random = np.random.default_rng(SEED)
+    seen, lines = 0, filter(None, lines)
+    while block := list(islice(lines, BLOCK)):
+        there[np.frombuffer("".join(block).encode("utf-32-le"), np.uint32)] = True
+        first = block[: SAMPLE - len(sample)]
+        sample += map(learnable, first)
+        places = random.integers(0, seen + 1 + np.arange(len(first), len(block)))
+        for place, line in zip(places.tolist(), block[len(first) :], strict=True):
+            if place < SAMPLE:
+                sample[place] = learnable(line)
+        seen += len(block)
+    return sample, {chr(character) for character in np.flatnonzero(there)} - {" "}
 
 
 def learnable(line: str) -> str:

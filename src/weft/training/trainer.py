@@ -154,7 +154,7 @@ class Trainer:
         """What the order draws for each batch: the rest of this epoch, then those that follow."""
         progress = self.progress
         while self.settings.epochs is None or progress.epoch < self.settings.epochs:
-            yield from self.order.epoch(progress.epoch)[progress.position :]
+            yield from self.order.rest(progress.epoch, progress.position)
             progress.epoch += 1
             progress.position = 0
 
