@@ -42,6 +42,13 @@ def add_model(verb: argparse.ArgumentParser) -> None:
         "--direction", choices=("forward", "backward"), default="forward", help="of a model that goes both ways"
     )
     verb.add_argument("--device", default="cpu")
+    add_weights(verb)
+
+
+def add_weights(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--weights", choices=("float32", "int8"), default="float32", help="int8: faster on a CPU, not quite the same"
+    )
 
 
 def add_search(verb: argparse.ArgumentParser) -> None:
@@ -73,7 +80,8 @@ def loaded(options: argparse.Namespace) -> Model:
     """The model that the command line names, or the ensemble."""
     from weft.tasks.text import load
 
-    return load([options.model, *options.others] if options.others else options.model, options.device)
+    folders = [options.model, *options.others] if options.others else options.model
+    return load(folders, options.device, options.weights)
 
 
 def held(options: argparse.Namespace) -> dict[str, Iterable[Any]]:
