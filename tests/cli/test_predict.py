@@ -173,3 +173,10 @@ def test_all_models_that_answer_together_have_weights_in_integers(make_model, mo
     assert together.weights == "int8"
     for member in together.members:
         assert isinstance(member.network.output.projection, Int8Linear)
+
+
+def test_workers_say_the_same_in_order(run_weft, model, files):
+    options = ("lines.txt", "--never", "never.txt", "--n-best", 2)
+    alone, together = (run_weft("predict", model, *options, "--workers", count) for count in (1, 2))
+    assert together == alone
+    assert alone[0] == 0 and len(alone[1].splitlines()) == 3

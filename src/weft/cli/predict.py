@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from weft.errors import WeftError, counted
 
 if TYPE_CHECKING:
-    from weft.tasks.text import Model
+    from weft.tasks.text import Model, Prediction
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,6 +27,9 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--jsonl", action="store_true", help="scores, tokens and finish_reason, one object a line")
     predict.add_argument("--attention", action="store_true", help="with --jsonl: the attention matrix too")
     add_model(predict)
+    predict.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="share the lines out among N processes of one thread each"
+    )
     beside = predict.add_argument_group("what each output holds (files with a line for each line; empty: nothing)")
     beside.add_argument("--prefix", metavar="FILE", help="what it begins with")
     beside.add_argument("--must", metavar="FILE", help="phrases that it holds, tab-separated")
@@ -84,6 +88,37 @@ def loaded(options: argparse.Namespace) -> Model:
     return load(folders, options.device, options.weights)
 
 
+@contextmanager
+def predicted(options: argparse.Namespace) -> Iterator[Iterator[Prediction]]:
+    """What the model of the command line answers to its lines, in this process or in workers."""
+    from weft.data.read import read_lines
+
+    if options.workers == 1:
+        yield loaded(options).stream(
+            read_lines(options.file),
+            options.n_best,
+            options.attention,
+            direction=options.direction,
+            **held(options),
+            **search_options(options),
+        )
+        return
+    if options.device != "cpu":
+        raise WeftError(f"--workers is {options.workers}, but --device is '{options.device}'; workers are for the CPU")
+    from weft.tasks.workers import Job, Workers
+
+    job = Job(
+        [options.model, *options.others],
+        options.weights,
+        options.n_best,
+        options.attention,
+        options.direction,
+        search_options(options),
+    )
+    with Workers(options.workers, job) as workers:
+        yield workers.stream(read_lines(options.file), **held(options))
+
+
 def held(options: argparse.Namespace) -> dict[str, Iterable[Any]]:
     """What outputs hold, line by line, of the files that are given."""
     from weft.data.read import STDIN, read_lines
@@ -100,25 +135,16 @@ def held(options: argparse.Namespace) -> dict[str, Iterable[Any]]:
 
 
 def run(options: argparse.Namespace) -> int:
-    from weft.data.read import read_lines
-
-    model = loaded(options)
     cut_off = unknown = 0
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-    for prediction in model.stream(
-        read_lines(options.file),
-        options.n_best,
-        options.attention,
-        direction=options.direction,
-        **held(options),
-        **search_options(options),
-    ):
-        cut_off += prediction.finish_reason == "length"
-        unknown += prediction.unknown > 0
-        if options.jsonl:
-            print(json.dumps(prediction.record(), ensure_ascii=False))
-        else:
-            print("\t".join(str(each) for each in (prediction, *prediction.alternatives)))
+    with predicted(options) as predictions:
+        for prediction in predictions:
+            cut_off += prediction.finish_reason == "length"
+            unknown += prediction.unknown > 0
+            if options.jsonl:
+                print(json.dumps(prediction.record(), ensure_ascii=False))
+            else:
+                print("\t".join(str(each) for each in (prediction, *prediction.alternatives)))
     if cut_off:
         told = counted(cut_off, "output was", "outputs were")
         print(f"weft: {told} cut off at the length cap (--max-ratio, --max-extra)", file=sys.stderr)

@@ -117,11 +117,20 @@ class Model:
         **search: Any,
     ) -> Iterator[Prediction]:
         """The same, block by block as lines come, with memory that does not grow."""
-        strategy = Strategy(changed(self.recipe.search, search), n_best, self.target)
+        strategy = self.strategy(n_best, search)
         rest = lines_of(lines, prefix, must, never)
         while block := list(islice(rest, BLOCK)):
-            lines_in = self.measured(self.encoded(block, direction), strategy.settings)
-            yield from self.block(lines_in, n_best, attention, strategy)
+            yield from self.answers(block, strategy, n_best, attention, direction)
+
+    def strategy(self, n_best: int, search: dict[str, Any]) -> Strategy:
+        return Strategy(changed(self.recipe.search, search), n_best, self.target)
+
+    def answers(
+        self, lines: list[Line], strategy: Strategy, n_best: int, attention: bool, direction: Direction
+    ) -> list[Prediction]:
+        """One Prediction a line, in order, of lines that are sorted by length together."""
+        lines_in = self.measured(self.encoded(lines, direction), strategy.settings)
+        return self.block(lines_in, n_best, attention, strategy)
 
     def encoded(self, lines: list[Line], direction: Direction) -> list[Encoded]:
         """Lines in ids; a language model's lines are what its outputs begin with."""
