@@ -9,6 +9,7 @@ import torch
 import weft
 import weft.recipe
 from weft.models import directory
+from weft.models.quantized import Int8Linear
 from weft.models.seq2seq import Seq2Seq
 from weft.recipe import Search
 
@@ -155,3 +156,27 @@ def test_what_cannot_be_is_said(run_weft, model, files, arguments, message):
     code, out, err = run_weft(verb, model, *rest)
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_weights_in_integers_say_nearly_the_same(run_weft, model, files):
+    found = {}
+    for weights in ("float32", "int8"):
+        code, out, _ = run_weft("predict", model, "lines.txt", "--weights", weights, "--jsonl", "--beam", 1)
+        found[weights] = [json.loads(line)["token_scores"][0] for line in out.splitlines()]
+        assert code == 0
+    assert found["int8"] != found["float32"]
+    assert found["int8"] == pytest.approx(found["float32"], abs=0.1)
+
+
+def test_all_models_that_answer_together_have_weights_in_integers(make_model, model):
+    together = weft.load([model, make_model()], weights="int8")
+    assert together.weights == "int8"
+    for member in together.members:
+        assert isinstance(member.network.output.projection, Int8Linear)
+
+
+def test_workers_say_the_same_in_order(run_weft, model, files):
+    options = ("lines.txt", "--never", "never.txt", "--n-best", 2)
+    alone, together = (run_weft("predict", model, *options, "--workers", count) for count in (1, 2))
+    assert together == alone
+    assert alone[0] == 0 and len(alone[1].splitlines()) == 3

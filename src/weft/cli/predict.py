@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from weft.tasks.text import Model
+    from weft.tasks.text import Model, Prediction
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +38,9 @@ def parser() -> argparse.ArgumentParser:
         help="write only the fixed-length vector of each line, as .npy or .parquet",
     )
     add_model(predict)
+    predict.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="share the lines out among N processes of one thread each"
+    )
     beside = predict.add_argument_group("what each output holds (files with a line for each line; empty: nothing)")
     beside.add_argument("--prefix", metavar="FILE", help="what it begins with")
     beside.add_argument("--must", metavar="FILE", help="phrases that it holds, tab-separated")
@@ -53,6 +57,13 @@ def add_model(verb: argparse.ArgumentParser) -> None:
         "--direction", choices=("forward", "backward"), default="forward", help="of a model that goes both ways"
     )
     verb.add_argument("--device", default="cpu")
+    add_weights(verb)
+
+
+def add_weights(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--weights", choices=("float32", "int8"), default="float32", help="int8: faster on a CPU, not quite the same"
+    )
 
 
 def add_search(verb: argparse.ArgumentParser) -> None:
@@ -84,7 +95,39 @@ def loaded(options: argparse.Namespace) -> Model:
     """The model that the command line names, or the ensemble."""
     from weft.tasks.text import load
 
-    return load([options.model, *options.others] if options.others else options.model, options.device)
+    folders = [options.model, *options.others] if options.others else options.model
+    return load(folders, options.device, options.weights)
+
+
+@contextmanager
+def predicted(options: argparse.Namespace) -> Iterator[Iterator[Prediction]]:
+    """What the model of the command line answers to its lines, in this process or in workers."""
+    from weft.data.read import read_lines
+
+    if options.workers == 1:
+        yield loaded(options).stream(
+            read_lines(options.file),
+            options.n_best,
+            options.attention,
+            direction=options.direction,
+            **held(options),
+            **search_options(options),
+        )
+        return
+    if options.device != "cpu":
+        raise WeftError(f"--workers is {options.workers}, but --device is '{options.device}'; workers are for the CPU")
+    from weft.tasks.workers import Job, Workers
+
+    job = Job(
+        [options.model, *options.others],
+        options.weights,
+        options.n_best,
+        options.attention,
+        options.direction,
+        search_options(options),
+    )
+    with Workers(options.workers, job) as workers:
+        yield workers.stream(read_lines(options.file), **held(options))
 
 
 def held(options: argparse.Namespace) -> dict[str, Iterable[Any]]:
@@ -103,7 +146,6 @@ def held(options: argparse.Namespace) -> dict[str, Iterable[Any]]:
 
 
 def run(options: argparse.Namespace) -> int:
-    from weft.data.read import read_lines
     from weft.tasks.load import is_series
 
     if is_series(options.model):
@@ -113,23 +155,16 @@ def run(options: argparse.Namespace) -> int:
         return series.predict(options)
     if options.vector:
         return run_vector(options)
-    model = loaded(options)
     cut_off = unknown = 0
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-    for prediction in model.stream(
-        read_lines(options.file),
-        options.n_best,
-        options.attention,
-        direction=options.direction,
-        **held(options),
-        **search_options(options),
-    ):
-        cut_off += prediction.finish_reason == "length"
-        unknown += prediction.unknown > 0
-        if options.jsonl:
-            print(json.dumps(prediction.record(), ensure_ascii=False))
-        else:
-            print("\t".join(str(each) for each in (prediction, *prediction.alternatives)))
+    with predicted(options) as predictions:
+        for prediction in predictions:
+            cut_off += prediction.finish_reason == "length"
+            unknown += prediction.unknown > 0
+            if options.jsonl:
+                print(json.dumps(prediction.record(), ensure_ascii=False))
+            else:
+                print("\t".join(str(each) for each in (prediction, *prediction.alternatives)))
     if cut_off:
         told = counted(cut_off, "output was", "outputs were")
         print(f"weft: {told} cut off at the length cap (--max-ratio, --max-extra)", file=sys.stderr)

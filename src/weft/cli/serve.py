@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from weft.cli.predict import add_weights
 from weft.errors import WeftError
 
 DRAIN_SECONDS = 60  # for what was asked before the signal came
@@ -26,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 answers other machines too")
     serve.add_argument("--port", type=int, default=5000, help="0 takes any that is free")
     serve.add_argument("--threads", type=int, metavar="N", help="that PyTorch computes with (default: one a core)")
+    add_weights(serve)
     return serve
 
 
@@ -41,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         from weft.tasks.text import load
 
         folder = Path(options.model)
-        model = load(folder)
+        model = load(folder, weights=options.weights)
         if model.recipe.model.input.kind == "image":
             raise WeftError(f"{folder} reads images by their files' names, which nobody may do over HTTP")
         app = application(model, folder.resolve().name, threads=threads)

@@ -160,7 +160,7 @@ class HeadsOnSource(MultiHead):
         return self.keys(memory.values, memory.compared)
 
     def look(
-        self, queries: Tensor, keys: Tensor, fixed: TransformerFixed, steps: Tensor, want_weights: bool
+        self, queries: Tensor, keys: Tensor, fixed: TransformerFixed, steps: range, want_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
         """queries (B,Q,D) -> (B,Q,D), weights (B,H,Q,S) where wanted."""
         seen: tuple[Tensor, Tensor | None] = self(queries, keys, fixed.mask, want_weights)
@@ -179,10 +179,11 @@ class ScoreOnSource(Attention):
         return self.keys(memory.keys, memory.values)
 
     def look(
-        self, queries: Tensor, keys: Tensor, fixed: TransformerFixed, steps: Tensor, want_weights: bool
+        self, queries: Tensor, keys: Tensor, fixed: TransformerFixed, steps: range, want_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """queries (B,Q,D), steps (Q,) their numbers -> (B,Q,D), weights (B,H,Q,S)."""
-        read, weights = self(queries, keys, fixed.values, fixed.mask, steps)
+        """queries (B,Q,D), steps their T numbers, the same for all K = Q/T -> (B,Q,D), weights (B,H,Q,S)."""
+        each = torch.arange(steps.start, steps.stop, device=queries.device).repeat(queries.size(1) // len(steps))
+        read, weights = self(queries, keys, fixed.values, fixed.mask, each)
         return self.out(read), weights
 
 
@@ -207,9 +208,9 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(width, settings)
 
     def forward(
-        self, x: Tensor, past: Tensor, keys: Tensor | None, fixed: TransformerFixed, steps: Tensor, want_weights: bool
+        self, x: Tensor, past: Tensor, keys: Tensor | None, fixed: TransformerFixed, steps: range, want_weights: bool
     ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """x (N,T,D), past (N,...), steps (Q,) -> (N,T,D), weights (B,H,Q,S) where wanted, the next past.
+        """x (N,T,D), past (N,...), T steps -> (N,T,D), weights (B,H,Q,S) where wanted, the next past.
 
         With N = B all T positions are queries of their sentence; with T = 1 its hypotheses are.
         """
@@ -277,7 +278,7 @@ class TransformerDecoder(Decoder[TransformerFixed, TransformerState]):
         self, x: Tensor, layers: tuple[Tensor, ...], fixed: TransformerFixed, start: int, want_weights: bool
     ) -> tuple[Tensor, Tensor | None, tuple[Tensor, ...]]:
         """x (N,T,D) at steps start, start+1, ... -> features (N,T,D), weights (B,H,Q,S) or None, each layer's past."""
-        steps = torch.arange(start, start + x.size(1), device=x.device).repeat(len(x) // len(fixed.values))
+        steps = range(start, start + x.size(1))
         x, weights = self.dropout(x), None
         after = list(layers)
         parts = [number for number, taken in enumerate(fixed.kept) if taken]

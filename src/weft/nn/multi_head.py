@@ -77,7 +77,7 @@ class Heads(nn.Module):
 
     def fused(self, q: Tensor, keys: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         """(B,Q,D), by a kernel that never writes the weights; causal queries are as many as the keys."""
-        k, v = map(self.split, keys.chunk(2, -1))
+        k, v = keys.view(*keys.shape[:2], 2, -1, self.width).transpose(1, 3).unbind(2)
         mask = None if mask is None else mask[:, None]
         dropout = self.dropout.p * self.training
         return self.join(F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, enable_gqa=self.grouped))
@@ -104,8 +104,7 @@ class Heads(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """(B,T,Hd) -> (B,H,T,d), however many heads."""
-        heads: Tensor = x.unflatten(-1, (-1, self.width))
-        return heads.transpose(1, 2)
+        return x.view(*x.shape[:2], -1, self.width).transpose(1, 2)
 
 
 class MultiHead(Heads):

@@ -20,12 +20,11 @@ class Rule(Protocol):
 class Never:
     """Tokens that are no output at any time."""
 
-    def __init__(self, tokens: Sequence[int]) -> None:
-        self.tokens = list(tokens)
+    def __init__(self, tokens: Sequence[int], device: torch.device | None = None) -> None:
+        self.tokens = torch.tensor(tokens, dtype=torch.long, device=device)
 
     def __call__(self, log_probs: Tensor, said: Tensor, sentences: Tensor) -> Tensor:
-        log_probs[:, self.tokens] = -torch.inf
-        return log_probs
+        return log_probs.index_fill_(1, self.tokens, -torch.inf)
 
 
 class MinLength:

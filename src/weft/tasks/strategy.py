@@ -86,7 +86,7 @@ class Strategy:
         rules: list[Rule] = []
         if settings.repetition_penalty != 1:
             rules.append(Repetition(settings.repetition_penalty))
-        rules.append(Never([target.pad, target.unk, target.bos, *target.line_breaks, *controls(target)]))
+        rules.append(Never([target.pad, target.unk, target.bos, *target.line_breaks, *controls(target)], device))
         if settings.min_length:
             rules.append(MinLength(settings.min_length, target.eos))
         if settings.no_repeat_ngram:

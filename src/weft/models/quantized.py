@@ -1,0 +1,70 @@
+"""Matrices in 8-bit integers, for predictions on CPU."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from weft.errors import WeftError
+from weft.models.pretrained import PretrainedEncoder
+from weft.nn.fused import Fused
+
+Weights = Literal["float32", "int8"]
+HIGHEST = 127
+
+
+class Int8Linear(nn.Module):
+    """W x + b with W in integers, a scale for each row of W, and x rounded to integers as it comes.
+
+    The scale of x is that of its largest value, over all rows: what stands beside a row in a batch moves its result
+    within the rounding.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.out_features = linear.out_features
+        self.count = linear.count if isinstance(linear, Fused) else 1
+        weight = linear.weight.detach()
+        scales = weight.abs().amax(1).double().clamp_min(1e-12) / HIGHEST
+        zeros = torch.zeros(len(weight), dtype=torch.long)
+        with warnings.catch_warnings(action="ignore"):  # PyTorch points to a package that has none of these kernels
+            integers = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
+            self.packed = torch.ops.quantized.linear_prepack(integers, linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(...,D) -> (...,out_features)."""
+        product: Tensor = torch.ops.quantized.linear_dynamic(x, self.packed, True)  # 7 bits of x: no sum overflows
+        return product
+
+    def apart(self) -> list[tuple[Tensor, Tensor]]:
+        """Each of the fused matrices with its bias, in float32."""
+        weight, bias = torch.ops.quantized.linear_unpack(self.packed)
+        return list(zip(weight.dequantize().chunk(self.count), bias.chunk(self.count), strict=True))
+
+
+def checked(weights: str, device: torch.device) -> None:
+    """WeftError for what weights cannot be, and for int8 where no kernels are for it."""
+    if weights not in get_args(Weights):
+        raise WeftError(f"weights is '{weights}'; expected {' or '.join(get_args(Weights))}")
+    if weights == "float32":
+        return
+    if device.type != "cpu":
+        raise WeftError(f"weights is 'int8', which runs on a CPU only; device is '{device}'")
+    if torch.backends.quantized.engine == "none":
+        raise WeftError("weights is 'int8', for which this PyTorch has no kernels; expected float32")
+
+
+def quantize(network: nn.Module) -> None:
+    """Every nn.Linear becomes an Int8Linear in its place, but those of a pretrained encoder.
+
+    Embeddings, norms, convolutions and recurrent cells stay as they are; so does the input's side of a matrix that
+    input and output share.
+    """
+    for name, part in network.named_children():
+        if isinstance(part, nn.Linear):
+            setattr(network, name, Int8Linear(part))
+        elif not isinstance(part, PretrainedEncoder):
+            quantize(part)
