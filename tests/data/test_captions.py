@@ -8,6 +8,7 @@ import pytest
 import torch
 from shapes import INPUT, picture, write_idx, write_pictures
 
+import weft.data.preparation
 import weft.recipe
 from weft.data.captions import named_at, read_captioned
 from weft.data.corpus import prepare
@@ -99,6 +100,23 @@ def test_images_are_kept_whole_and_come_in_batches_by_positions(tmp_path):
     part = batch.part(np.array([1, 0]))
     assert (part.source.data == batch.source.data[[1, 0]]).all()
     assert (read_batch(data.train, batch.rows).source.data == batch.source.data).all()
+
+
+def test_images_are_read_in_blocks_of_so_many_pixels(tmp_path, monkeypatch):
+    captions = write_pictures(tmp_path, 30)
+    with open(captions, "a") as file:
+        file.write("images/00.png\t \n\tdark\nimages/01.png\t" + "dark " * 20 + "\n")
+    whole = prepare(recipe(train=str(captions), max_length=9))
+    monkeypatch.setenv("WEFT_CACHE", str(tmp_path / "other"))
+    monkeypatch.setattr(weft.data.preparation, "BLOCK_OF_PIXELS", 4 * 48)  # bytes of four images
+    parts = prepare(recipe(train=str(captions), max_length=9))
+    assert parts.train.store.shape == (1, 4, 12)
+    assert (parts.counts.empty_source, parts.counts.empty_target, parts.counts.too_long) == (1, 1, 1)
+    for one, other in ((whole.train, parts.train), (whole.dev, parts.dev)):
+        assert len(one) == len(other) > 0
+        for i in range(len(one)):
+            assert (one.store.image(i) == other.store.image(i)).all()
+            assert (one.target(i) == other.target(i)).all()
 
 
 def test_the_cache_goes_by_the_pixels_and_the_size(tmp_path):

@@ -45,6 +45,15 @@ def test_a_survey_tells_empty_sides_and_hashes_the_rest() -> None:
     assert (without.fates.tolist(), without.sides.tolist()) == ([TRAIN, EMPTY_TARGET], [hash64("x"), 0])
 
 
+def test_images_split_by_their_names_within_their_folders() -> None:
+    here, there = (
+        Survey(with_source=True, split_side=0, of_images=True)([(f"{folder}/7.png", "x"), ("", "y")])
+        for folder in ("here", "there")
+    )
+    assert here.sides.tolist() == there.sides.tolist() == [hash64("7.png"), 0]
+    assert here.pairs.tolist() != there.pairs.tolist()
+
+
 def test_a_column_keeps_what_is_added_and_what_is_written_into_it(tmp_path: Path) -> None:
     column = Column(tmp_path, np.uint8)
     assert len(column.numbers) == 0

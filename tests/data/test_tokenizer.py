@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 from pathlib import Path
 
@@ -101,6 +102,7 @@ def test_is_kept_in_one_file_that_needs_no_folder(tmp_path: Path, folder: Path) 
     kept = Tokenizer.load(tmp_path / "source.model")
     assert kept.model_bytes == pieces.model_bytes
     assert kept.encode("the cats dog") == pieces.encode("the cats dog")
+    assert pickle.loads(pickle.dumps(pieces)).encode("the cats dog") == pieces.encode("the cats dog")
     for damage in (b"", b"[]", b"{}", json.dumps({"tokenizer": {}}).encode()):
         (tmp_path / "source.model").write_bytes(damage)
         with pytest.raises(WeftError, match=r"source\.model: damaged, or not the tokenizer of a pretrained encoder"):

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import weft.data.words
+from weft.data.turns import TURN
 from weft.data.vocabulary import Vocabulary
 from weft.data.words import Words
 from weft.recipe.data import Vocabulary as Settings
@@ -64,6 +65,18 @@ def test_how_many_words_are_kept_changes_nothing(
         found, _ = words.encode([*lines, *TEXT])
         assert found.lists(list(range(len(lines)))) == vocabularies[0].encode_lines(lines)
         assert len(words.known) <= most
+
+
+def test_whole_words_are_looked_up_as_they_are_cut_in_a_line(tmp_path: Path) -> None:
+    settings = Settings(kind="bpe", size=400)
+    there = Vocabulary.learn(TEXT * 3, settings, "identity", tmp_path / "source.model", whole=[TURN])
+    words = Words(there)
+    lines = [f"the cat {TURN} sat", f"{TURN} a {TURN}cat", f"mat{TURN} on", f"{TURN}{TURN} hat {TURN}"]
+    assert words.apart
+    for _ in range(2):
+        found, doubtful = words.encode(lines)
+        assert found.lists(list(range(len(lines)))) == there.encode_lines(lines)
+        assert not doubtful.size
 
 
 def test_which_vocabularies_take_words_apart(tmp_path: Path) -> None:
