@@ -18,6 +18,8 @@ class Training:
         from weft.data.corpus import prepare
         from weft.models.seq2seq import Seq2Seq
         from weft.tasks.text import Model
+        from weft.training.distributed import Processes
+        from weft.training.parallel import Single
         from weft.training.precision import bound_caches
         from weft.training.trainer import Report, Trainer
 
@@ -27,9 +29,10 @@ class Training:
         torch.manual_seed(recipe.training.seed)
         network = Seq2Seq(recipe.model, data.source.size, data.target.size).train()
         model = Model(recipe, network, data.source, data.target)
-        self.trainer = Trainer(recipe, model, data, folder / "unused", [])
+        single = Single(network, torch.device("cpu"))
+        self.trainer = Trainer(recipe, model, data, folder / "unused", [], single, Processes())
         self.report = Report(time.perf_counter)
-        self.batches = self.trainer.batches()
+        self.draws = self.trainer.draws()
         self.optimizing = self.began = 0.0
         self.trainer.optimizer.register_step_pre_hook(self.begins)
         self.trainer.optimizer.register_step_post_hook(self.ends)
@@ -48,10 +51,11 @@ class Training:
         began = time.perf_counter()
         for _ in range(steps):
             asked = time.perf_counter()
-            batch = next(self.batches)
+            rows = next(self.draws)
+            batch = self.trainer.read(rows)
             reading += time.perf_counter() - asked
-            self.trainer.update(batch, self.report)
-            tokens += int(batch.gold.lengths.sum())
+            self.trainer.update(rows, batch, batch.count, self.report)
+            tokens += batch.count
             sources += int(batch.source.lengths.sum())
         seconds = time.perf_counter() - began
         return {
