@@ -190,7 +190,8 @@ class Processes:
         began = time.monotonic()
         with self.phase(phase):
             while not self.store.check([key]):
-                if self.store.check(["failed"]) or (limit and time.monotonic() - began > limit):
+                over = self.store.check(["failed"]) or (limit and time.monotonic() - began > limit)
+                if over and not self.store.check([key]):  # it may have been put just before
                     raise self.lost(phase)
                 time.sleep(POLL)
             return pickle.loads(bytes.fromhex(self.store.get(key).decode()))
@@ -245,6 +246,18 @@ class Processes:
         if dist.is_initialized():
             dist.destroy_process_group()
 
+    def part(self) -> None:
+        """Leave after an error: the first process waits a while, so that the others can read of it in its store."""
+        self.disconnect()
+        others = [f"left/{rank}" for rank in range(1, self.number)]
+        began = time.monotonic()
+        try:
+            self.put(f"left/{self.rank}", None)
+            while self.first and not self.store.check(others) and time.monotonic() - began < GRACE:
+                time.sleep(POLL)
+        except (RuntimeError, ConnectionError):
+            pass
+
     def leave(self) -> None:
         """End together: the store may be in the first process, which must not be gone before the others are."""
         self.disconnect()
@@ -274,12 +287,12 @@ def together() -> Iterator[Processes]:
     except Lost:
         raise
     except Elsewhere:
-        processes.disconnect()
+        processes.part()
         raise
     except BaseException as error:
         processes.fail(error)
         if isinstance(error, WeftError):
-            processes.disconnect()
+            processes.part()
         raise
     processes.leave()
 
