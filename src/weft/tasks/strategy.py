@@ -32,6 +32,7 @@ class Strategy:
         self.samples = settings.minimum_bayes_risk or (n_best if settings.kind == "sample" else 0)
         self.n_best = settings.minimum_bayes_risk or n_best
         self.target = target
+        self.made_spans: Spans | None = None
 
     @property
     def width(self) -> int:
@@ -92,7 +93,7 @@ class Strategy:
         if settings.no_repeat_ngram:
             rules.append(NoRepeat(settings.no_repeat_ngram))
         if settings.tags == "bio":
-            rules.append(Spans([text_of(piece) for piece in target.pieces(range(target.size))], device))
+            rules.append(self.spans(device))
         if any(line.tokens is not None for line in lines):
             rules.append(Exactly([line.tokens or 0 for line in lines], target.eos, device))
         if any(line.never for line in lines):
@@ -102,9 +103,12 @@ class Strategy:
             return [Prefixed([line.prefix for line in lines], rules, device)]
         return rules
 
-
-def text_of(piece: str) -> str:
-    return piece.removeprefix(SPACE)
+    def spans(self, device: torch.device) -> Spans:
+        """The same for all batches: its table has a row for each tag and a column for each."""
+        if self.made_spans is None:
+            pieces = self.target.pieces(range(self.target.size))
+            self.made_spans = Spans([piece.removeprefix(SPACE) for piece in pieces], device)
+        return self.made_spans
 
 
 def controls(target: Vocabulary) -> list[int]:
