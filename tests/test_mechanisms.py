@@ -16,7 +16,7 @@ import yaml
 from encoders import write_bert
 from families import random_ids
 
-from weft.data.batch import Batch
+from weft.data.batch import Batch, Factored
 from weft.data.tokenizer import Tokenizer
 from weft.models.pretrained import PretrainedEncoder, pretrained
 from weft.models.seq2seq import Seq2Seq
@@ -93,8 +93,10 @@ def test_recipes_build_and_can_be_trained(page: Path, tmp_path: Path) -> None:
         if recipe.model.encoder.kind == "pretrained":
             bert = str(write_bert(tmp_path / "bert", list("abc")))
             encoder = PretrainedEncoder(*pretrained(bert), recipe.model.encoder, Tokenizer.of(bert))
-        model = Seq2Seq(recipe.model, 11, 11, pretrained=encoder)
+        model = Seq2Seq(recipe.model, 11, 11, pretrained=encoder, factors=[11] * recipe.factors)
         source, fed, gold = (random_ids(lengths, 11) for lengths in ([5, 3], [4, 6], [4, 6]))
+        if recipe.factors:
+            source = Factored(source.data, source.lengths, source.data[..., None].expand(-1, -1, recipe.factors))
         batch = Batch(source, fed, gold, rows=np.arange(2))
         loss, tokens = model.loss(batch, 0.1, feeding(recipe.training.feeding, step=2000))
         assert torch.isfinite(loss) and tokens == 10

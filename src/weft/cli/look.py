@@ -112,6 +112,7 @@ def curves(options: argparse.Namespace) -> None:
 def attention(options: argparse.Namespace) -> None:
     from rich.console import Console
 
+    from weft.data.factors import words_of
     from weft.look.attention import draw_grid
     from weft.tasks.text import load
 
@@ -123,7 +124,8 @@ def attention(options: argparse.Namespace) -> None:
     if model.recipe.model.input.kind == "image":
         over_images(options, model, predictions, words)
         return
-    examples = [example_of(line, found, words) for line, found in zip(options.attention, predictions, strict=True)]
+    lines = [words_of(line) if model.recipe.factors else line for line in options.attention]
+    examples = [example_of(line, found, words) for line, found in zip(lines, predictions, strict=True)]
     console = Console(highlight=False)
     for example, prediction in zip(examples, predictions, strict=True):
         console.print(f"{example.title} → {prediction}\n", markup=False, soft_wrap=True)

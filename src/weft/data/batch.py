@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from weft.data.factors import END
 from weft.data.mix import Mix
 
 Rows = NDArray[np.int64]
@@ -62,6 +63,24 @@ class Pixels(Padded):
         return Pixels(self.data[rows], self.lengths[rows])
 
 
+@dataclass(frozen=True)
+class Factored(Padded):
+    """Pieces with the features of their words."""
+
+    factors: Tensor  # (B,S,F) ids
+
+    def to(self, device: torch.device) -> Factored:
+        data, lengths, factors = (
+            part.to(device, non_blocking=True) for part in (self.data, self.lengths, self.factors)
+        )
+        return Factored(data, lengths, factors)
+
+    def part(self, rows: Tensor) -> Factored:
+        lengths = self.lengths[rows]
+        longest = int(lengths.max())
+        return Factored(self.data[rows, :longest], lengths, self.factors[rows, :longest])
+
+
 def pad(
     sequences: Sequence[Sequence[int] | NDArray[np.int32]], first: int | None = None, last: int | None = None
 ) -> Padded:
@@ -76,6 +95,28 @@ def pad(
     if last is not None:
         data[np.arange(len(sequences)), lengths - 1] = last
     return Padded(torch.from_numpy(data), torch.from_numpy(lengths))
+
+
+def pad_factored(
+    sources: Sequence[Sequence[int] | NDArray[np.int32]],
+    features: Sequence[NDArray[np.int32]],
+    starts: NDArray[np.bool_],
+    last: int,
+) -> Factored:
+    """Pieces as `pad` puts them, with the features (W,F) of their W words; the id `last` has a feature of its own.
+
+    `starts` tells which pieces begin a word.
+    """
+    padded = pad(sources, last=last)
+    factors = np.zeros((*padded.data.shape, features[0].shape[1]), np.int64)
+    for row, (ids, of_words) in enumerate(zip(sources, features, strict=True)):
+        if len(ids):
+            begins = starts[np.asarray(ids)]
+            begins[0] = True
+            words = np.minimum(begins.cumsum() - 1, len(of_words) - 1)  # U+2581 in a word begins one more
+            factors[row, : len(ids)] = of_words[words]
+        factors[row, len(ids)] = END
+    return Factored(padded.data, padded.lengths, torch.from_numpy(factors))
 
 
 @dataclass(frozen=True)

@@ -54,13 +54,20 @@ def fingerprint(
         "dev_fraction": data.dev_fraction if data.dev is None else None,
         "shared": recipe.vocabulary.shared,
         "vocabulary": (
-            recipe.vocabulary.model_dump(mode="json", exclude={"source": {"sampling"}, "target": {"sampling"}})
+            recipe.vocabulary.model_dump(
+                mode="json", exclude={"source": {"sampling"}, "target": {"sampling"}, "factors": True}
+            )
             if vocabularies is None
             else [blake2b(vocabulary.model_bytes).hexdigest() for vocabulary in vocabularies]
         ),
         "train": list(contents(data.train)),
         "dev": None if data.dev is None else list(contents(data.dev)),
     }
+    if not data.columns.factors:
+        del settings["data"]["columns"]["factors"]  # as in runs from before there were any
+    if recipe.factors:
+        own = vocabularies and vocabularies[0].factors
+        settings["factors"] = own.record() if own else recipe.vocabulary.factors.model_dump()
     if data.also:
         settings["also"] = []
     for number, mixed in enumerate(data.also):

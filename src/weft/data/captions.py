@@ -34,7 +34,9 @@ def pairs_for(recipe: Recipe, files: Files, columns: Columns, key: str = "the pa
     Targets that are tags are as many as they ought to be, or a WeftError says where they are not, after `key`.
     """
     pairs = untagged_pairs(recipe, files, columns)
-    return tagged(pairs, recipe.tags, f"{key} ({', '.join(names(files))})") if recipe.tags else pairs
+    if not recipe.tags:
+        return pairs
+    return tagged(pairs, recipe.tags, f"{key} ({', '.join(names(files))})", bool(recipe.factors))
 
 
 def untagged_pairs(recipe: Recipe, files: Files, columns: Columns) -> Iterator[Pair]:
@@ -42,6 +44,8 @@ def untagged_pairs(recipe: Recipe, files: Files, columns: Columns) -> Iterator[P
         return ((name, WHOLE) for name in read_images(files, columns, recipe.data.images))
     if recipe.model.input.kind == "image":
         return read_captioned(files, columns, recipe.data.images)
+    if recipe.factors and not columns.factors:
+        return ((" ".join(source.split()), target) for source, target in read_pairs(files, columns))
     return read_pairs(files, columns)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from weft.data import direction
-from weft.data.batch import Pixels
+from weft.data.batch import Padded, Pixels, pad, pad_factored
 from weft.data.cache import cache_folder, fingerprint, key, place_of_images, remove_abandoned, spool
 from weft.data.counts import Counts
 from weft.data.mix import Mix
@@ -30,12 +30,20 @@ class Corpus:
     """Encoded pairs by number. Ids are without `bos` and `eos`.
 
     With the tokens of both directions, all pairs are followed by all pairs in reverse, and each source begins with
-    the token of its direction. Of images, each is as long as the `positions` that a model makes of it.
+    the token of its direction. Of images, each is as long as the `positions` that a model makes of it. `factored` is
+    the source's vocabulary where its words have features beside them.
     """
 
-    def __init__(self, store: Store, tokens: tuple[int, int] | None = None, positions: int = 0) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tokens: tuple[int, int] | None = None,
+        positions: int = 0,
+        factored: Vocabulary | None = None,
+    ) -> None:
         self.store = store
         self.positions = positions
+        self.factored = factored
         self.has_text = store.has_text
         self.forward = len(store)  # pairs from source to target, which come first
         self.marks = [] if tokens is None else [np.array([token], np.int32) for token in tokens]
@@ -49,9 +57,15 @@ class Corpus:
             self.target_lengths = np.concatenate([target, source])
 
     @classmethod
-    def open(cls, folder: Path, tokens: tuple[int, int] | None = None, positions: int = 0) -> Corpus:
+    def open(
+        cls,
+        folder: Path,
+        tokens: tuple[int, int] | None = None,
+        positions: int = 0,
+        factored: Vocabulary | None = None,
+    ) -> Corpus:
         """What `preparation` left in a folder; WeftError where it is missing or damaged."""
-        return cls(Store.open(folder), tokens, positions)
+        return cls(Store.open(folder), tokens, positions, factored)
 
     def __len__(self) -> int:
         return len(self.source_lengths)
@@ -64,6 +78,15 @@ class Corpus:
         """The images that are the sources of these pairs, side by side."""
         images = torch.from_numpy(np.stack([self.store.image(row) for row in rows]))
         return Pixels(images, torch.full((len(rows),), self.positions))
+
+    def padded(self, rows: Sequence[int], sources: Sequence[Ids]) -> Padded:
+        """Sources of these pairs, in whatever pieces, side by side, with the features of their words."""
+        if self.factored is None:
+            return pad(sources, last=Vocabulary.eos)
+        assert self.factored.factors
+        count = len(self.factored.factors.sizes)
+        features = [self.store.factors(row).reshape(-1, count) for row in rows]
+        return pad_factored(sources, features, self.factored.starts, Vocabulary.eos)
 
     def shown_source(self, i: int, vocabulary: Vocabulary) -> list[str]:
         """The pieces of the source of pair i, or the name of its image."""
@@ -172,7 +195,8 @@ def open_prepared(folder: Path, recipe: Recipe, data: str) -> Prepared:
     target = source if recipe.vocabulary.shared else Vocabulary.load(folder / TARGET)
     tokens = direction.tokens(source) if recipe.data.direction == "both" else None
     positions = recipe.model.input.positions if recipe.model.input.kind == "image" else 0
-    train, dev = (Corpus.open(folder / part, tokens, positions) for part in ("train", "dev"))
+    factored = source if source.factors else None
+    train, dev = (Corpus.open(folder / part, tokens, positions, factored) for part in ("train", "dev"))
     weights = [1.0, *(mixed.weight for mixed in recipe.data.also)]
     mix = Mix([part.kept for part in counts.parts], weights, ways=1 if tokens is None else 2)
     return Prepared(train, dev, source, target, counts, data, mix)

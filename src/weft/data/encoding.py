@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.data.factors import words_of
 from weft.data.images import ImageReader
 from weft.data.ragged import Ragged
 from weft.data.read import Pair
@@ -42,6 +43,7 @@ class Encoded:
     kept: list[int]  # places in the block
     source: Ragged | Images
     target: Ragged
+    factors: Ragged | None  # the features of a source's words, those of a word together
     tallies: tuple[Tally, Tally]  # of the kept ones, by sides
     empty_source: int
     empty_target: int
@@ -76,7 +78,9 @@ class Encoder:
 
     def encoded(self, with_source: bool, pairs: list[Pair]) -> Encoded:
         lines = [[pair[side] for pair in pairs] for side in (0, 1)]
+        factors = self.vocabularies[0].factors
         texts = [[""] * len(pairs) if self.images else lines[0], lines[1]]
+        texts[0] = [words_of(line) for line in texts[0]] if factors else texts[0]
         found = [words.encode(side) for words, side in zip(self.words, texts, strict=True)]
         sides = [ragged for ragged, _ in found]
         there = [np.fromiter((bool(line.strip()) for line in side), np.bool_, len(side)) for side in lines]
@@ -97,6 +101,7 @@ class Encoder:
             places,
             self.images.read_all([lines[0][place] for place in places]) if self.images else sides[0],
             sides[1],
+            Ragged.of([factors.ids(lines[0][place]).ravel().tolist() for place in places]) if factors else None,
             (tallies[0], tallies[1]),
             *(int(np.count_nonzero(reason)) for reason in (empty_source, empty_target, too_long)),
         )

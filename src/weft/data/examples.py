@@ -11,6 +11,7 @@ from weft.data.batch import Batch, Order, Padded, Rows, pad
 from weft.data.chance import Chance
 from weft.data.corpus import Corpus, Prepared
 from weft.data.direction import turned
+from weft.data.factors import words_of
 from weft.data.noise import SOURCE_PIECES, TARGET_PIECES, drop_fed, mistyped, noisy
 from weft.data.store import Ids
 from weft.data.vocabulary import Vocabulary
@@ -45,7 +46,7 @@ class Examples:
         if self.corpus.positions:
             source: Padded = self.corpus.images(places)
         else:
-            source = pad(self.sources(places, chance), last=Vocabulary.eos)
+            source = self.corpus.padded(places, self.sources(places, chance))
         batch = batch_of(source, self.targets(places, chance), rows)
         if self.settings.target_drop:
             drop_fed(batch.fed, self.settings.target_drop, chance, self.target.unk)
@@ -63,6 +64,7 @@ class Examples:
         found = [self.corpus.unmarked_source(row) for row in rows]
         if self.rewritten:
             lines = [self.corpus.source_text(row) for row in rows]
+            lines = [words_of(line) for line in lines] if self.source.factors else lines
             if self.settings.characters:
                 lines = mistyped(lines, self.settings.characters, chance, self.letters)
             found = self.pieces(self.source, lines, self.sampling[0], chance.seeds(SOURCE_PIECES), found)
@@ -97,7 +99,7 @@ def read_batch(corpus: Corpus, rows: Rows) -> Batch:
     if corpus.positions:
         source: Padded = corpus.images(places)
     else:
-        source = pad([corpus.source(row) for row in places], last=Vocabulary.eos)
+        source = corpus.padded(places, [corpus.source(row) for row in places])
     return batch_of(source, [corpus.target(row) for row in places], rows)
 
 

@@ -25,6 +25,7 @@ from weft.data.column import Column
 from weft.data.counts import Counts, Part
 from weft.data.direction import TOKENS
 from weft.data.encoding import EXAMPLES_SHOWN, Encoded, Encoder, Tally
+from weft.data.factors import Factors, words_of
 from weft.data.images import ImageError, ImageReader
 from weft.data.read import Pair, has_source
 from weft.data.store import SIDES, Add, Side, written
@@ -232,11 +233,9 @@ class Preparation:
 
     def learn(self, given: Vocabulary | None) -> tuple[Vocabulary, Vocabulary]:
         def lines(*sides: Side) -> Iterator[str]:
-            for corpus in self.corpora:
-                for pairs, fates in corpus.fated():
-                    yield from (
-                        pairs[place][side] for place in np.flatnonzero(fates == TRAIN).tolist() for side in sides
-                    )
+            if self.recipe.factors:
+                return (words_of(pair[0]) if side == 0 else pair[side] for pair in self.to_train() for side in sides)
+            return (pair[side] for pair in self.to_train() for side in sides)
 
         def learnt(settings: weft.recipe.Vocabulary, name: str, *sides: Side) -> Vocabulary:
             control = TOKENS.values() if self.data.direction == "both" else ()
@@ -250,24 +249,42 @@ class Preparation:
             given.save(self.folder / SOURCE)
             return given, learnt(self.settings.target, TARGET, 1)
         if self.settings.shared:
-            both = learnt(self.settings.source, SOURCE, 0, 1)
+            both = self.with_factors(learnt(self.settings.source, SOURCE, 0, 1))
             return both, both
         if self.has_source:
-            return learnt(self.settings.source, SOURCE, 0), learnt(self.settings.target, TARGET, 1)
+            source = self.with_factors(learnt(self.settings.source, SOURCE, 0))
+            return source, learnt(self.settings.target, TARGET, 1)
         target = learnt(self.settings.target, TARGET, 1)
         target.save(self.folder / SOURCE)
         return target, target
+
+    def with_factors(self, source: Vocabulary) -> Vocabulary:
+        """The same pieces, with the features that the recipe wants beside their words."""
+        if not self.recipe.factors:
+            return source
+        settings, columns = self.settings.factors, len(self.data.columns.factors)
+        sources = (pair[0] for pair in self.to_train())
+        source = source.with_factors(Factors.learn(sources, columns, settings.derived, settings.size))
+        source.save(self.folder / SOURCE)
+        return source
+
+    def to_train(self) -> Iterator[Pair]:
+        """The pairs to train on, of all corpora."""
+        for corpus in self.corpora:
+            for pairs, fates in corpus.fated():
+                yield from (pairs[place] for place in np.flatnonzero(fates == TRAIN).tolist())
 
     def encode(self, source: Vocabulary, target: Vocabulary) -> None:
         counts, for_dev = self.counts, Part(max_length=self.counts.max_length)
         self.tallies = Tally(), Tally()
         encoder = Encoder(source, target, counts.max_length, self.images)
         pace = Pace(self.report, "encoded")
-        small = max(source.size, target.size) <= 2**16
+        factors = source.factors.sizes if source.factors else []
+        small = max(source.size, target.size, *factors) <= 2**16
         shape = self.images.settings.shape if self.images else None
         with (
-            written(self.folder / "train", self.keeps_text, small, shape) as train,
-            written(self.folder / "dev", True, small, shape) as dev,
+            written(self.folder / "train", self.keeps_text, small, shape, bool(factors)) as train,
+            written(self.folder / "dev", True, small, shape, bool(factors)) as dev,
         ):
             for corpus in self.corpora:
                 with self.naming_images(corpus.files):
@@ -302,7 +319,7 @@ class Preparation:
         counts.too_long += encoded.too_long
         counts.kept += len(encoded.kept)
         if encoded.kept:
-            add([pairs[place] for place in encoded.kept], encoded.source, encoded.target)
+            add([pairs[place] for place in encoded.kept], encoded.source, encoded.target, encoded.factors)
 
     @contextmanager
     def naming_images(self, files: Files) -> Iterator[None]:

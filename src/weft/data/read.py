@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from weft.data.cells import joined, key_of, listed, place_of, short
+from weft.data.factors import factored
 from weft.data.turns import answers_in
 from weft.errors import WeftError, counted, nearest
 from weft.recipe import Columns, Files, Parallel
@@ -53,6 +54,9 @@ def read_pairs(files: Files, columns: Columns) -> Iterator[Pair]:
     source has an empty one. Where columns are numbers and the first row reads like a header (`source target`,
     `src tgt`, `word phonemes`, ...), it is skipped. An empty row gives a pair of empty strings. Raises WeftError for
     whatever cannot be read as pairs of lines.
+
+    Sources have features beside their words (`factored`) where `columns.factors` says so: in further columns, and in
+    parallel text after tabs.
     """
     if not isinstance(files, Parallel):
         for name in expanded(files):
@@ -69,7 +73,11 @@ def read_pairs(files: Files, columns: Columns) -> Iterator[Pair]:
                 f"they belong together one by one: {', '.join(sources)} | {', '.join(targets)}"
             )
         for source, target in zip(sources, targets, strict=True):
-            yield from side_by_side(source, target)
+            pairs = side_by_side(source, target)
+            if columns.factors:
+                lines = enumerate(pairs, 1)
+                pairs = ((beside(one.split("\t"), columns, f"{source}:{n}"), other) for n, (one, other) in lines)
+            yield from pairs
 
 
 def read_lines(path: str) -> Iterator[str]:
@@ -292,9 +300,9 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
     first = next(rows, None)
     if first is None:
         return
-    header, asked = first[1], (listed(columns.source), listed(columns.target))
-    source, target = ([place_of(column, header, name) for column in side] for side in asked)
-    expected = max(source + target) + 1
+    header, asked = first[1], (listed(columns.source), listed(columns.target), columns.factors)
+    source, target, factors = ([place_of(column, header, name) for column in side] for side in asked)
+    expected = max(source + target + factors) + 1
     named = any(isinstance(column, str) for side in asked for column in side)
     if not named and not (len(header) >= expected and is_header(header, source[0], target[0])):
         rows = chain([first], rows)
@@ -307,7 +315,12 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
         one, other = (" ".join([row[place] for place in side]) for side in (source, target))
         if "\n" in one or "\n" in other:
             raise WeftError(f"{name}:{number}: a quoted cell holds a line break; each side of a pair is one line")
-        yield one, other
+        yield beside([one, *(row[place] for place in factors)], columns, f"{name}:{number}"), other
+
+
+def beside(cells: list[str], columns: Columns, place: str) -> str:
+    """A source with the features of its words, where `columns` says that there are any."""
+    return factored(cells, len(columns.factors), place) if columns.factors else cells[0]
 
 
 def is_header(header: list[str], source: int, target: int) -> bool:
@@ -341,13 +354,13 @@ def jsonl_pairs(name: str, lines: Iterator[str], columns: Columns) -> Iterator[P
                 f"{place}: {short(item)} is no JSON object; expected such as {{'source': ..., 'target': ...}}"
             )
         if keys is None:
-            asked = (columns.source, columns.target)
+            asked = (columns.source, columns.target, columns.factors)
             keys = [[key_of(column, item, place) for column in listed(side)] for side in asked]
         if lacking := [key for side in keys for key in side if key not in item]:
             there = ", ".join(item) or "none"
             raise WeftError(f"{place}: no key '{lacking[0]}'; the keys are {there}{nearest(lacking[0], item)}")
-        one, other = (joined(item, side, place) for side in keys)
-        yield one, other
+        one, other = (joined(item, side, place) for side in keys[:2])
+        yield beside([one, *(joined(item, [key], place) for key in keys[2])], columns, place), other
 
 
 def parquet_pairs(name: str, columns: Columns) -> Iterator[Pair]:
@@ -359,7 +372,7 @@ def parquet_pairs(name: str, columns: Columns) -> Iterator[Pair]:
         try:
             file = pyarrow.parquet.ParquetFile(name, memory_map=True)
             header = list(file.schema_arrow.names)
-            asked = (listed(columns.source), listed(columns.target))
+            asked = (listed(columns.source), listed(columns.target), columns.factors)
             places = [[place_of(column, header, name) for column in side] for side in asked]
             if (last := max(place for side in places for place in side)) >= len(header):
                 raise WeftError(f"{name}: {counted(len(header), 'column')} found, {last + 1} expected")
@@ -370,8 +383,9 @@ def parquet_pairs(name: str, columns: Columns) -> Iterator[Pair]:
                 for cells in zip(*(batch.column(key).to_pylist() for key in wanted), strict=True):
                     row += 1
                     item = dict(zip(wanted, cells, strict=True))
-                    one, other = (joined(item, side, f"{name}: row {row}") for side in keys)
-                    yield one, other
+                    place = f"{name}: row {row}"
+                    one, other = (joined(item, side, place) for side in keys[:2])
+                    yield beside([one, *(joined(item, [key], place) for key in keys[2])], columns, place), other
         except pyarrow.ArrowInvalid as error:
             raise WeftError(f"{name}: not a Parquet file, or damaged: {error}") from None
 

@@ -25,7 +25,8 @@ Side = Literal[0, 1]
 Ids = NDArray[np.int32]
 Images = NDArray[np.uint8]  # (N,C,H,W), or one of them, (C,H,W)
 Shape = tuple[int, int, int]  # C, H, W
-Add = Callable[[Sequence[Pair], Ragged | Images, Ragged], None]
+Add = Callable[[Sequence[Pair], Ragged | Images, Ragged, Ragged | None], None]
+FACTORS = "factors"  # column of the features of the words of each source, where there are any
 SHAPE = b"shape"  # of images, in the metadata of a file that has them
 
 
@@ -43,6 +44,8 @@ class Store:
         self._images = [pixels_of(batch.column(SIDES[0]), shape) for batch in batches] if shape else []
         of_ids = [[] if shape and side == SIDES[0] else batches for side in SIDES]
         self._flat = [[flat(batch.column(side)) for batch in there] for side, there in zip(SIDES, of_ids, strict=True)]
+        there = [batch for batch in batches if FACTORS in batch.schema.names]
+        self._factors = [flat(batch.column(FACTORS)) for batch in there]
         self.lengths = tuple(  # of each side, (pairs,)
             lengths(folder / f"{side}.{LENGTHS}", sum(batch.num_rows for batch in there))
             for side, there in zip(SIDES, of_ids, strict=True)
@@ -68,9 +71,16 @@ class Store:
 
     def ids(self, side: int, i: int) -> Ids:
         """(T,) ids of one side (0 source, 1 target) of pair i."""
+        return self._row(self._flat[side], i)
+
+    def factors(self, i: int) -> Ids:
+        """(W*F,) ids of the features of the words of the source of pair i, those of a word together."""
+        return self._row(self._factors, i)
+
+    def _row(self, column: list[tuple[NDArray[Any], Ids]], i: int) -> Ids:
         batch = bisect_right(self._starts, i) - 1
         row = i - self._starts[batch]
-        values, offsets = self._flat[side][batch]
+        values, offsets = column[batch]
         return values[offsets[row] : offsets[row + 1]].astype(np.int32)
 
     def image(self, i: int) -> Images:
@@ -105,21 +115,27 @@ def lengths(path: Path, rows: int) -> Ids:
 
 
 @contextmanager
-def written(folder: Path, has_text: bool, small: bool, shape: Shape | None = None) -> Iterator[Add]:
+def written(
+    folder: Path, has_text: bool, small: bool, shape: Shape | None = None, factored: bool = False
+) -> Iterator[Add]:
     """Make a store of batches of pairs, each with source ids, or images of this shape, and target ids.
 
-    The folder is new. Ids that are all `small`, less than 2^16, take half the room.
+    Where it is `factored`, the features of sources follow. The folder is new. Ids that are all `small`, less than
+    2^16, take half the room.
     """
     folder.mkdir()
-    fields = [(side, pa.list_(pa.uint16() if small else pa.int32())) for side in SIDES]
+    ids = pa.list_(pa.uint16() if small else pa.int32())
+    fields = [(side, ids) for side in SIDES]
     if shape:
         fields[0] = (SIDES[0], pa.binary(prod(shape)))
+    if factored:
+        fields.append((FACTORS, ids))
     if has_text:
         fields += [(f"{side}_text", pa.large_string()) for side in SIDES]
     schema = pa.schema(fields, {SHAPE: " ".join(map(str, shape))} if shape else None)
 
-    def add(pairs: Sequence[Pair], source: Ragged | Images, target: Ragged) -> None:
-        columns = [column(source, small), column(target, small)]
+    def add(pairs: Sequence[Pair], source: Ragged | Images, target: Ragged, factors: Ragged | None) -> None:
+        columns = [column(rows, small) for rows in (source, target, factors) if rows is not None]
         if has_text:
             columns += [pa.array([pair[side] for pair in pairs], pa.large_string()) for side in (0, 1)]
         writer.write_batch(pa.record_batch(columns, schema=schema))

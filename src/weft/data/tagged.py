@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from weft.data.factors import shortened, words_of
 from weft.data.read import Pair
 from weft.errors import WeftError, counted
 
 Of = Literal["words", "line", "both"]
-SHOWN = 60  # characters of a line
 
 
-def tagged(pairs: Iterable[Pair], of: Of, where: str) -> Iterator[Pair]:
+def tagged(pairs: Iterable[Pair], of: Of, where: str, factored: bool = False) -> Iterator[Pair]:
     """The pairs with single spaces between tagged words; WeftError with a pair's number for too many or too few tags.
 
-    A pair with an empty side goes through as it is.
+    A pair with an empty side goes through as it is. Sources that are `factored` have features beside their words, and
+    single spaces already.
     """
     for number, (source, target) in enumerate(pairs, 1):
-        words, tags = source.split(), target.split()
+        words, tags = (words_of(source) if factored else source).split(), target.split()
         wanted = count(len(words), of)
         if words and tags and len(tags) != wanted:
             expected = {
@@ -30,13 +31,9 @@ def tagged(pairs: Iterable[Pair], of: Of, where: str) -> Iterator[Pair]:
                 f"{where}: pair {number:,}: {counted(len(tags), 'tag')} for {counted(len(words), 'word')}; expected "
                 f"{wanted}, {expected}: {shortened(source)!r}, {shortened(target)!r}"
             )
-        yield source if of == "line" else " ".join(words), " ".join(tags)
+        yield source if of == "line" or factored else " ".join(words), " ".join(tags)
 
 
 def count(words: int, of: Of) -> int:
     """How many tags a line of so many words has."""
     return {"words": words, "line": 1, "both": words + 1}[of]
-
-
-def shortened(line: str) -> str:
-    return line if len(line) <= SHOWN else line[: SHOWN - 3] + "..."

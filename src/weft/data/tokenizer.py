@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from weft.data.vocabulary import SPECIAL, Vocabulary
+from weft.data.factors import Factors
+from weft.data.vocabulary import FACTORS, SPECIAL, Vocabulary
 from weft.errors import WeftError
 from weft.recipe import Recipe
 
@@ -124,7 +125,10 @@ class Tokenizer(Vocabulary):
 
 def load_source(path: Path, recipe: Recipe) -> Vocabulary:
     """The source's pieces that `save` wrote, for the encoder of a recipe."""
-    return (Tokenizer if recipe.model.encoder.kind == "pretrained" else Vocabulary).load(path)
+    if recipe.model.encoder.kind == "pretrained":
+        return Tokenizer.load(path)
+    pieces = Vocabulary.load(path)
+    return pieces.with_factors(Factors.load(path.with_suffix(FACTORS))) if recipe.factors else pieces
 
 
 @contextmanager

@@ -13,12 +13,15 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 from unicodedata import normalize
 
 import numpy as np
 import sentencepiece
+from numpy.typing import NDArray
 
 import weft.recipe.data
+from weft.data.factors import Factors
 from weft.errors import WeftError
 from weft.files import replaced
 
@@ -31,6 +34,7 @@ SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
 BYTES = 256
 SPACE = "\u2581"
 RESERVED = "\t\r\x1f\u2585"  # SentencePiece's trainer, by version, cuts lines and marks unknown text with these
+FACTORS = ".factors.json"  # in the place of the suffix of the pieces
 TYPES = {"word": "word", "character": "char", "bpe": "bpe", "unigram": "unigram"}
 
 
@@ -42,13 +46,19 @@ class Vocabulary:
     bos = 2
     eos = 3
     restores = True  # text is meant to come back from its pieces
+    factors: Factors | None = None  # of a source whose words have features beside them
 
-    def __init__(self, model_bytes: bytes) -> None:
+    def __init__(self, model_bytes: bytes, factors: Factors | None = None) -> None:
         self.model_bytes = model_bytes
+        self.factors = factors
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model_bytes)
 
-    def __reduce__(self) -> tuple[type[Vocabulary], tuple[bytes]]:
-        return type(self), (self.model_bytes,)
+    def __reduce__(self) -> tuple[type[Vocabulary], tuple[Any, ...]]:
+        return type(self), (self.model_bytes, self.factors) if self.factors else (self.model_bytes,)
+
+    def with_factors(self, factors: Factors) -> Vocabulary:
+        """The same pieces of a source whose words have these features beside them."""
+        return Vocabulary(self.model_bytes, factors)
 
     @classmethod
     def learn(
@@ -138,9 +148,11 @@ class Vocabulary:
         return vocabulary
 
     def save(self, path: Path) -> None:
-        """Write the SentencePiece model in one step in the place of what was there."""
+        """Write the SentencePiece model in one step in the place of what was there, and the features beside it."""
         with replaced(path) as beside:
             beside.write_bytes(self.model_bytes)
+        if self.factors:
+            self.factors.save(path.with_suffix(FACTORS))
 
     @property
     def size(self) -> int:
@@ -219,6 +231,11 @@ class Vocabulary:
         begins = [piece.startswith(SPACE) for piece in self.pieces(range(self.size))]
         begins[self.unk] = self.of_words
         return begins
+
+    @cached_property
+    def starts(self) -> NDArray[np.bool_]:
+        """(V,) the same."""
+        return np.array(self.word_starts)
 
     def words(self, ids: Sequence[int]) -> int:
         """How many words a line of these ids has; the first piece begins one, whatever it is."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from weft.data.factors import words_of
 from weft.errors import counted
 from weft.look.canvas import tidy
 from weft.metrics import breakdown
@@ -43,7 +44,7 @@ def print_report(evaluation: Evaluation, recipe: Recipe, worst: int, console: Co
             [prediction.text in item.references for prediction, item in pairs],
         )
         say(console, f"calibration error {error:.2f}", ("  (percent; of whole lines, 10 bins)", "dim"))
-    lines = lines_of(evaluation)
+    lines = lines_of(evaluation, recipe)
     buckets = buckets_of(evaluation, recipe)
     if len(buckets) > 1:
         heading(console, f"{buckets[0].score.label} by {measured(recipe)} length, in {length_unit(recipe)}")
@@ -61,10 +62,11 @@ def print_report(evaluation: Evaluation, recipe: Recipe, worst: int, console: Co
         print_confusions(console, confusions)
 
 
-def lines_of(evaluation: Evaluation) -> list[breakdown.Item]:
-    """Each item with its output."""
+def lines_of(evaluation: Evaluation, recipe: Recipe) -> list[breakdown.Item]:
+    """Each item with its output; of a source its words alone."""
+    words: Callable[[str], str] = words_of if recipe.factors else str
     return [
-        breakdown.Item(item.source, prediction.text, item.references)
+        breakdown.Item(words(item.source), prediction.text, item.references)
         for item, prediction in zip(evaluation.items, evaluation.predictions, strict=True)
     ]
 
@@ -75,7 +77,7 @@ def buckets_of(evaluation: Evaluation, recipe: Recipe) -> list[Bucket]:
     An image has no length; its caption's stands for it.
     """
     length: Callable[[str], int] = len if length_unit(recipe) == "characters" else breakdown.words
-    name, lines = evaluation.scores[0].name, lines_of(evaluation)
+    name, lines = evaluation.scores[0].name, lines_of(evaluation, recipe)
     if measured(recipe) == "caption":
         lines = [replace(line, source=line.references[0]) for line in lines]
     return breakdown.by_length(lines, name, recipe.target_language, length=length)

@@ -5,7 +5,7 @@ B images, C channels, H rows and W columns of pixels, S positions of the grid, E
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
@@ -80,8 +80,9 @@ def network(
     target_size: int,
     word_starts: Tensor | None = None,
     pretrained: PretrainedEncoder | None = None,
+    factors: Sequence[int] = (),
 ) -> Seq2Seq:
-    """The network of these settings, for vocabularies of so many pieces."""
+    """The network of these settings, for vocabularies of so many pieces, and factors of so many features."""
     if settings.decoder.kind == "pixels":
         return Autoencoder(settings)
-    return Seq2Seq(settings, source_size, target_size, word_starts, pretrained)
+    return Seq2Seq(settings, source_size, target_size, word_starts, pretrained, factors)

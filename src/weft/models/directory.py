@@ -1,6 +1,7 @@
 """A model directory: all that anyone needs to use a model, and nothing pickled.
 
 recipe.yaml  model.safetensors  source.model  target.model  card.md; of a series, scaler.json for the vocabularies
+source.factors.json                             where words of the source have features beside them
 encoder/  config.json  model.safetensors        of a pretrained encoder; its weights only where they are not trained
 """
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 import weft.recipe
 from weft.data.tokenizer import Tokenizer, load_source
-from weft.data.vocabulary import Vocabulary
+from weft.data.vocabulary import FACTORS, Vocabulary
 from weft.errors import WeftError
 from weft.files import new_folder, replaced
 from weft.models import autoencoder
@@ -29,6 +30,7 @@ from weft.recipe import Recipe
 RECIPE = "recipe.yaml"
 WEIGHTS = "model.safetensors"
 SOURCE = "source.model"
+SOURCE_FACTORS = f"source{FACTORS}"
 TARGET = "target.model"
 SCALER = "scaler.json"
 CARD = "card.md"
@@ -64,7 +66,8 @@ def network_of(
 ) -> Seq2Seq:
     """What the recipe describes, with fresh weights but for those of a pretrained encoder."""
     starts = None if encoder else torch.tensor(source.word_starts)
-    return autoencoder.network(recipe.model, source.size, target.size, starts, encoder)
+    factors = source.factors.sizes if source.factors else ()
+    return autoencoder.network(recipe.model, source.size, target.size, starts, encoder, factors)
 
 
 def check_weights(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from weft.models.tags import Places, TagReader
 from weft.models.transformer import TransformerDecoder, TransformerEncoder
 from weft.nn.context import Summary
 from weft.nn.ends import CopyOutput, Ids, SaidOutput, SoftmaxOutput, TokenInput
+from weft.nn.factors import FactoredInput
 from weft.nn.image import ImageInput
 from weft.recipe import DirectDecoder, Model, TagDecoder
 
@@ -45,10 +46,12 @@ class Seq2Seq(nn.Module):
         target_size: int,
         word_starts: Tensor | None = None,
         pretrained: PretrainedEncoder | None = None,
+        factors: Sequence[int] = (),
     ) -> None:
         """`word_starts` (source_size,) are the pieces that begin a word, for a decoder of tags; None: each does.
 
-        `pretrained` is the encoder of settings that want one; any other is made here.
+        `pretrained` is the encoder of settings that want one; any other is made here. `factors` are how many features
+        each factor of the source's words has.
         """
         super().__init__()
         width, embedding = settings.width, settings.embedding
@@ -59,7 +62,8 @@ class Seq2Seq(nn.Module):
         if settings.input.kind == "image":
             self.source_input = ImageInput(width, settings.input)
         elif not isinstance(self.encoder, Nothing | PretrainedEncoder):
-            self.source_input = TokenInput(source_size, width, embedding, embedding.source_width)
+            ends = source_size, width, embedding, embedding.source_width
+            self.source_input = FactoredInput(*ends, factors) if factors else TokenInput(*ends)
             if embedding.share in ("inputs", "all") and isinstance(self.target_input, TokenInput):
                 self.source_input.embedding = self.target_input.embedding
         recurrent = isinstance(self.encoder, RecurrentEncoder)

@@ -30,6 +30,9 @@ class Columns(Section):
 
     source: str | int | list[str | int] = 1
     target: str | int | list[str | int] = 2
+    factors: list[str | int] = Field(
+        [], description="columns that hold a feature for each word of the source, such as its part of speech"
+    )
     turns: int | None = Field(
         None, ge=1, description="JSONL of conversations: each answer is a target, so many turns before it the source"
     )
@@ -53,6 +56,8 @@ class Columns(Section):
             raise ValueError(
                 "data.columns.turns takes both sides from one list: `source` is its key, `target` has no part"
             )
+        elif self.factors:
+            raise ValueError("data.columns.factors are columns beside the words, and data.columns.turns has none")
         return self
 
 
@@ -123,8 +128,18 @@ class Vocabulary(Section):
         return self
 
 
+class Factors(Section):
+    """Features that stand beside each word of the source: those of `data.columns.factors`, then those derived."""
+
+    derived: list[Literal["lower", "shape", "prefix2", "prefix3", "suffix2", "suffix3"]] = Field(
+        [], description="read off the word: in small letters, its shape (`Xx`, `d-x`), its first or last 2 or 3 letters"
+    )
+    size: int = Field(1000, ge=8, description="at most so many features of each factor; rarer ones are unknown")
+
+
 class Vocabularies(Section):
     shared: bool = Field(False, description="one vocabulary for both sides, made from `source`")
     source: Vocabulary = Vocabulary()
     target: Vocabulary = Vocabulary()
+    factors: Factors = Factors()
     normalization: Literal["identity", "nfkc"] = Field("identity", description="identity gives back what went in")

@@ -17,6 +17,21 @@ SCORES = tuple(sorted(file.name for file in pkgutil.iter_modules([str(Path(__fil
 Position = Literal["none", "sinusoidal", "learned", "rotary", "relative"]
 
 
+class EmbeddedFactors(Section):
+    """How the features beside a word come in (Sennrich and Haddow 2016); each has an embedding of its own."""
+
+    combine: Literal["concat", "sum"] = Field(
+        "concat", description="concat: each takes `width` of model.width, the token the rest; sum: all are added"
+    )
+    width: int | list[int] = Field(16, description="of concat: of each factor; a list is one a factor")
+
+    def widths(self, count: int, width: int) -> list[int]:
+        """Of so many factors, beside tokens in a model of this width."""
+        if self.combine == "sum":
+            return [width] * count
+        return [self.width] * count if isinstance(self.width, int) else self.width
+
+
 class Embedding(Section):
     share: Literal["none", "target", "inputs", "all"] = Field(
         "target",
@@ -35,6 +50,7 @@ class Embedding(Section):
     )
     dropout: Part = Field(0.0, description="of single values of embedded tokens")
     tokens: Part = Field(0.0, description="probability that a token's whole embedding is zero (Gal & Ghahramani 2016)")
+    factors: EmbeddedFactors = EmbeddedFactors()
 
     @model_validator(mode="after")
     def shared_matrices_are_as_wide(self) -> Embedding:

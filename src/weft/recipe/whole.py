@@ -6,10 +6,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from weft.recipe.data import Data, Vocabularies, Vocabulary
+from weft.errors import counted
+from weft.recipe.data import Data, Parallel, Vocabularies, Vocabulary
 from weft.recipe.ends import ValuesInput, ValuesOutput
 from weft.recipe.model import Model
-from weft.recipe.parts import DirectDecoder, PretrainedEncoder, TagDecoder
+from weft.recipe.parts import DirectDecoder, EmbeddedFactors, PretrainedEncoder, TagDecoder
 from weft.recipe.search import Search
 from weft.recipe.section import Section
 from weft.recipe.training import Start, Training, Validation
@@ -33,13 +34,26 @@ class Recipe(Section):
         """What the targets are tags of, where they are."""
         return self.model.decoder.of if isinstance(self.model.decoder, TagDecoder) else None
 
+    @property
+    def factors(self) -> int:
+        """How many features stand beside each word of the source."""
+        return len(self.data.columns.factors) + len(self.vocabulary.factors.derived)
+
+    @property
+    def source_width(self) -> int:
+        """Of a source token's embedding, which may leave room for those of factors."""
+        factors = self.model.embedding.factors
+        if factors.combine == "sum":
+            return self.model.width
+        return self.model.width - sum(factors.widths(self.factors, self.model.width)) * (self.factors > 0)
+
     @model_validator(mode="after")
     def tags_are_words_beside_words(self) -> Recipe:
         if self.tags is None:
             if self.search.tags != "any":
                 raise ValueError(f"search.tags is {self.search.tags}, which needs model.decoder.kind: tags")
             return self
-        vocabulary, noise = self.vocabulary, self.data.noise
+        vocabulary = self.vocabulary
         if vocabulary.shared or vocabulary.target.kind != "word":
             raise ValueError("model.decoder.kind is tags: it needs vocabulary.shared: false and target: {kind: word}")
         if self.start.target_vectors is not None:
@@ -52,11 +66,49 @@ class Recipe(Section):
             raise ValueError("model.encoder.kind is pretrained, whose pieces are not told apart by words, as tags need")
         if vocabulary.normalization != "identity":
             raise ValueError("tags of words need vocabulary.normalization: identity, or one word may become two")
-        moved = [name for name in ("drop", "swap", "characters") if getattr(noise, name)]
-        if noise.mask and vocabulary.source.kind != "word":
-            moved.append("mask")
-        if moved:
-            raise ValueError(f"data.noise.{moved[0]} would part words from their tags (model.decoder.of: {self.tags})")
+        if moved := moving_noise(self):
+            raise ValueError(f"data.noise.{moved} would part words from their tags (model.decoder.of: {self.tags})")
+        return self
+
+    @model_validator(mode="after")
+    def factors_are_features_beside_words(self) -> Recipe:
+        embedding = self.model.embedding
+        if not self.factors:
+            if embedding.factors != EmbeddedFactors():
+                raise ValueError(
+                    "model.embedding.factors is how features beside words come in, but there are none: "
+                    "data.columns.factors and vocabulary.factors.derived are empty"
+                )
+            return self
+        asked = {
+            "data.direction": self.data.direction != "forward" and self.data.direction,
+            "data.train.source": isinstance(self.data.train, Parallel) and not self.data.train.source and "null",
+            "model.input.kind": self.model.input.kind != "tokens" and self.model.input.kind,
+            "model.encoder.kind": self.model.encoder.kind in ("none", "pretrained") and self.model.encoder.kind,
+            "vocabulary.normalization": self.vocabulary.normalization != "identity" and "nfkc",
+        }
+        if wrong := next((f"{key} is {value}" for key, value in asked.items() if value), None):
+            raise ValueError(f"{wrong}, where words of a source have no features beside them (factors)")
+        if moved := moving_noise(self):
+            raise ValueError(f"data.noise.{moved} would part words from the features beside them (factors)")
+        if embedding.factors.combine == "sum":
+            return self
+        if embedding.share in ("inputs", "all"):
+            raise ValueError(
+                f"model.embedding.share is '{embedding.share}', but model.embedding.factors.combine: concat makes "
+                f"source tokens narrower; expected combine: sum"
+            )
+        widths = embedding.factors.width
+        if isinstance(widths, list) and len(widths) != self.factors:
+            raise ValueError(
+                f"model.embedding.factors.width lists {counted(len(widths), 'width')} for "
+                f"{counted(self.factors, 'factor')}"
+            )
+        if min(widths if isinstance(widths, list) else [widths]) < 1 or self.source_width < 1:
+            raise ValueError(
+                f"model.embedding.factors.width is {widths} for {counted(self.factors, 'factor')}; expected 1 or more "
+                f"each, and less than model.width {self.model.width} together"
+            )
         return self
 
     @model_validator(mode="after")
@@ -144,6 +196,15 @@ class Recipe(Section):
             raise ValueError(f"validation.metric is {self.validation.metric!r}; for series it is loss, mse or mae")
         refuse_text_settings(self)
         return self
+
+
+def moving_noise(recipe: Recipe) -> str | None:
+    """The noise, if there is any, after which a piece may be of another word than before."""
+    noise = recipe.data.noise
+    moved = [name for name in ("drop", "swap", "characters") if getattr(noise, name)]
+    if noise.mask and recipe.vocabulary.source.kind != "word":
+        moved.append("mask")
+    return moved[0] if moved else None
 
 
 OF_TEXT = {

@@ -94,6 +94,8 @@ class Service:
         future = self.queue.submit(lines, Ask.of(settings, n_best, attention))
         try:
             return await wrap_future(future)
+        except WeftError as error:
+            raise invalid(str(error)) from None
         except Exception as error:
             LOG.exception("prediction failed")
             raise HTTPException(500, f"prediction failed: {error}") from error

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from weft.data.batch import Padded, Pixels, pad
+from weft.data.batch import Padded, Pixels, pad, pad_factored
 from weft.data.direction import Direction, directed
+from weft.data.factors import Factors, factored, words_of
 from weft.data.images import ImageError, ImageReader, Picture
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
@@ -48,18 +50,51 @@ class TokenSource:
         self.recipe = recipe
         self.vocabulary = vocabulary
 
-    def encoded(self, lines: Sequence[Line], direction: Direction) -> list[list[int]]:
-        ids = self.vocabulary.encode_lines([line.text for line in lines])
+    def encoded(self, lines: Sequence[Line], direction: Direction) -> Sequence[Any]:
+        texts = [line.text for line in lines]
+        if self.recipe.tags in ("words", "both"):
+            texts = [" ".join(text.split()) for text in texts]
+        ids = self.vocabulary.encode_lines(texts)
         return directed(ids, direction, self.recipe, self.vocabulary)
 
-    def padded(self, sources: Sequence[list[int]]) -> Padded:
+    def padded(self, sources: Sequence[Any]) -> Padded:
         return pad(sources, last=Vocabulary.eos)
 
-    def pieces(self, source: list[int]) -> list[str]:
+    def pieces(self, source: Any) -> list[str]:
         return self.vocabulary.pieces(source)
 
-    def unknown(self, source: list[int]) -> int:
-        return source.count(self.vocabulary.unk)
+    def unknown(self, source: Any) -> int:
+        return int(source.count(self.vocabulary.unk))
+
+
+class FactoredIds(list[int]):
+    """Ids, with the features (W,F) of the words."""
+
+    def __init__(self, ids: Sequence[int], features: NDArray[np.int32]) -> None:
+        super().__init__(ids)
+        self.features = features
+
+
+class FactoredSource(TokenSource):
+    """Ids of words with features beside them (`weft.data.factors`)."""
+
+    def __init__(self, recipe: Recipe, vocabulary: Vocabulary, factors: Factors) -> None:
+        super().__init__(recipe, vocabulary)
+        self.factors = factors
+
+    def encoded(self, lines: Sequence[Line], direction: Direction) -> list[FactoredIds]:
+        texts = [self.checked(line) for line in lines]
+        ids = self.vocabulary.encode_lines([words_of(text) for text in texts])
+        ids = directed(ids, direction, self.recipe, self.vocabulary)
+        return [FactoredIds(of_line, self.factors.ids(text)) for of_line, text in zip(ids, texts, strict=True)]
+
+    def checked(self, line: Line) -> str:
+        if not self.factors.columns:
+            return " ".join(line.text.split())
+        return factored(line.text.split("\t"), self.factors.columns, f"line {line.number + 1}")
+
+    def padded(self, sources: Sequence[FactoredIds]) -> Padded:
+        return pad_factored(sources, [source.features for source in sources], self.vocabulary.starts, Vocabulary.eos)
 
 
 @dataclass(frozen=True)
@@ -111,4 +146,6 @@ def source_of(recipe: Recipe, vocabulary: Vocabulary) -> Source:
     """What the model of this recipe reads."""
     if recipe.model.input.kind == "image":
         return ImageSource(recipe, recipe.model.input)
+    if vocabulary.factors:
+        return FactoredSource(recipe, vocabulary, vocabulary.factors)
     return TokenSource(recipe, vocabulary)

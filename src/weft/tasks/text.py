@@ -18,7 +18,7 @@ from weft.data.batch import Padded, pad
 from weft.data.direction import Direction, turned
 from weft.data.tagged import count
 from weft.data.vocabulary import Vocabulary
-from weft.errors import WeftError, nearest
+from weft.errors import WeftError, counted, nearest
 from weft.metrics.score import language
 from weft.models import directory, quantized
 from weft.models.base import StepModel
@@ -77,6 +77,12 @@ class Model:
         first, *others = models
         for number, other in enumerate(others, 2):
             check_target(first.target, other.target, f"model {number} of the ensemble")
+            columns = [len(model.recipe.data.columns.factors) for model in (first, other)]
+            if columns[0] != columns[1]:
+                raise WeftError(
+                    f"model {number} of the ensemble reads {counted(columns[1], 'column')} of features beside the "
+                    f"words, the first model {columns[0]}"
+                )
         return cls(first.recipe, first.network, first.source, first.target, others, first.weights)
 
     @property
@@ -143,8 +149,6 @@ class Model:
             if any(line.prefix for line in lines):
                 raise WeftError("a language model goes on with its lines, which are prefixes already")
             lines = [replace(line, text="", prefix=line.text) for line in lines]
-        if self.recipe.tags in ("words", "both"):
-            lines = [replace(line, text=" ".join(line.text.split())) for line in lines]
         sources = [member.reads.encoded(lines, direction) for member in self.members]
         spaced = self.recipe.vocabulary.target.kind == "word" or language(self.recipe.target_language) not in UNSPACED
         writer = Writer(self.target, spaced)

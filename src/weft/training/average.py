@@ -9,7 +9,7 @@ import weft.recipe
 from weft.errors import WeftError, counted
 from weft.files import new_folder
 from weft.metrics.score import higher_is_better
-from weft.models.directory import CARD, ENCODER, RECIPE, SCALER, SOURCE, TARGET, WEIGHTS, save_tensors
+from weft.models.directory import CARD, ENCODER, RECIPE, SCALER, SOURCE, SOURCE_FACTORS, TARGET, WEIGHTS, save_tensors
 from weft.training.checkpoint import Checkpoint, best, checkpoints
 from weft.training.checkpoint import average as mean
 from weft.training.run import is_run
@@ -34,7 +34,7 @@ def average(run: Path, kind: str, count: int, out: Path) -> list[Checkpoint]:
         )
     chosen = kept[-count:] if kind == "last" else best(kept, count, higher_is_better(recipe.validation.metric))
     with new_folder(out) as beside:
-        for name in (RECIPE, SOURCE, TARGET, SCALER, CARD):
+        for name in (RECIPE, SOURCE, SOURCE_FACTORS, TARGET, SCALER, CARD):
             if (run / name).is_file():
                 shutil.copyfile(run / name, beside / name)
         if (run / ENCODER).is_dir():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import weft.recipe
+from weft.data.factors import words_of
 from weft.data.read import read_pairs
 from weft.errors import WeftError, counted
 from weft.recipe import Recipe
@@ -62,6 +63,8 @@ def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> 
         weft.recipe.apply_override(asked, override)
     data = weft.recipe.checked({"data": asked["data"]}, "command line").data
     pairs = list(islice(read_pairs(data.train, data.columns), SAMPLE))
+    if data.columns.factors:
+        pairs = [(words_of(source), target) for source, target in pairs]
     if not pairs:
         raise WeftError(f"{what}: no usable pair: it is empty")
     pairs = [(source, target) for source, target in pairs if source.strip() and target.strip()]

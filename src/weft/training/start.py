@@ -51,7 +51,8 @@ def resolved(recipe: Recipe, folder: Path) -> Recipe:
             with concerning(f"start.{side}_vectors"):
                 width = checked_width(side, vectors, recipe)
             files.append(f"{vectors.file} is of width {width}")
-            widths[key] = asked or (None if width == model.width else width)
+            usual = turned(recipe).source_width if side == "source" else model.width
+            widths[key] = asked or (None if width == usual else width)
         else:
             widths[key] = asked or getattr(before, key)
     if widths == {key: getattr(model.embedding, key) for key in widths}:

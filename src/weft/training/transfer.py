@@ -41,6 +41,7 @@ RENAMED = {  # parts of a layer in an encoder and in a decoder
     "weight_": "rnn.weight_",
     "bias_": "rnn.bias_",
 }
+FEATURES = re.compile(r"source_input\.factors\.(\d+)\.embedding\.weight")  # with a row for each feature
 SHOWN = 3
 
 
@@ -93,6 +94,10 @@ class Transfer:
                 sides = PIECES[before[found]], PIECES[found]
                 fits = self.put_rows(parameter, old, self.counterparts(*sides), means=part == "model")
                 (taken.whole if fits else taken.fresh).append(found)
+            elif FEATURES.fullmatch(found):
+                fits = parameter.shape[1:] == old.shape[1:]
+                parameter.copy_(self.moved_features(found, old, parameter) if fits else parameter)
+                (taken.whole if fits else taken.fresh).append(found)
             elif columns(found, self.network) != columns(found, self.old.network):
                 fits = self.put_columns(found, parameter, old)
                 (taken.in_part if fits else taken.fresh).append(found)
@@ -135,6 +140,16 @@ class Transfer:
             parameter[:, ours[what]] = old[:, theirs[what]]
         return bool(same)
 
+    def moved_features(self, name: str, old: Tensor, new: Tensor) -> Tensor:
+        """Rows of a factor's features by their names; those of features that the old factor does not have stay."""
+        found, theirs, ours = FEATURES.fullmatch(name), self.old.source.factors, self.vocabularies["source"].factors
+        assert found and theirs and ours
+        before, now = (factors.numbers[int(found[1])] for factors in (theirs, ours))
+        moved = new.clone()
+        for feature in now.keys() & before.keys():
+            moved[now[feature]] = old[before[feature]]
+        return moved
+
     def moments(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Those of an optimiser for the whole model, with rows by piece, and zeros for new pieces."""
         network = dict(self.network.named_parameters())
@@ -144,6 +159,8 @@ class Transfer:
             if kind != "step" and parameter in PIECES and parameter in network:
                 side = PIECES[parameter]
                 tensor = self.counterparts(side, side).moved(tensor, torch.zeros_like(network[parameter]))
+            elif kind != "step" and FEATURES.fullmatch(parameter) and parameter in network:
+                tensor = self.moved_features(parameter, tensor, torch.zeros_like(network[parameter]))
             moved[name] = tensor
         return moved
 
