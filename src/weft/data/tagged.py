@@ -1,4 +1,4 @@
-"""Pairs whose target is tags: as many as the source has words, one for the line, or both."""
+"""Pairs whose target is tags: as many as the source has words, one for the line, or both; or any number of labels."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from typing import Literal
 from weft.data.read import Pair
 from weft.errors import WeftError, counted
 
-Of = Literal["words", "line", "both"]
+Of = Literal["words", "line", "both", "labels"]
 SHOWN = 60  # characters of a line
 
 
 def tagged(pairs: Iterable[Pair], of: Of, where: str) -> Iterator[Pair]:
     """The pairs with single spaces between tagged words; WeftError with a pair's number for too many or too few tags.
 
-    A pair with an empty side goes through as it is.
+    A pair with an empty side goes through as it is. Labels are a set: each stands once, in alphabetical order.
     """
     for number, (source, target) in enumerate(pairs, 1):
         words, tags = source.split(), target.split()
+        if of == "labels":
+            yield source, " ".join(sorted(set(tags)))
+            continue
         wanted = count(len(words), of)
         if words and tags and len(tags) != wanted:
             expected = {
@@ -33,7 +36,7 @@ def tagged(pairs: Iterable[Pair], of: Of, where: str) -> Iterator[Pair]:
         yield source if of == "line" else " ".join(words), " ".join(tags)
 
 
-def count(words: int, of: Of) -> int:
+def count(words: int, of: Literal["words", "line", "both"]) -> int:
     """How many tags a line of so many words has."""
     return {"words": words, "line": 1, "both": words + 1}[of]
 
