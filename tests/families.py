@@ -19,6 +19,7 @@ from weft.recipe import (
     RecurrentEncoder,
     TransformerDecoder,
     TransformerEncoder,
+    WindowEncoder,
 )
 
 SMALL: dict[str, Any] = {"heads": 2, "layers": 2, "feed_forward": 24, "dropout": 0.0}
@@ -35,6 +36,7 @@ ENCODERS = {
     "elman": RecurrentEncoder(cell="elman", bidirectional=False, reversed=True, **RECURRENT),
     "conv": ConvolutionalEncoder(**CONVOLUTIONAL),
     "modern": TransformerEncoder(**SMALL, **MODERN),
+    "windows": WindowEncoder(widths=[2, 3], channels=5),
 }
 DECODERS = {
     "gru": RecurrentDecoder(cell="gru", attention=ADDITIVE, **RECURRENT),

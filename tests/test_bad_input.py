@@ -123,6 +123,19 @@ def tags_of(lines: str) -> Setup:
     return write
 
 
+def labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """labels.yaml, for targets that are sets of labels."""
+    decoder = "decoder: {kind: rnn, width: 8, attention: {width: 8}}"
+    recipe_with(decoder, "decoder: {kind: labels}", "labels.yaml")(monkeypatch)
+
+
+def labels_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """runs/labels, with the weights that a first step finds."""
+    labels(monkeypatch)
+    overrides = ["name=labels", "training.steps=1", "validation.every=1"]
+    train("labels.yaml", *overrides, say=lambda line: None)
+
+
 def series(line: int = 0, old: str = "", new: str = "", column: int | None = None) -> Setup:
     """A series and its recipe; a line, from 1, or a whole column is changed."""
 
@@ -294,6 +307,12 @@ SETUPS: dict[str, Setup] = {
         ["noise that parts words from their features", "features backward", "features too wide for the model"],
         recipe_with("vocabulary:\n", "vocabulary:\n  factors: {derived: [shape]}\n", "factors.yaml"),
     ),
+    "labels in pieces": labels,
+    "an order of labels": labels,
+    "labels read off nothing": labels,
+    "a window that sees nothing": labels,
+    "a first label": labels_learnt,
+    "labels beside other outputs": labels_learnt,
     "no pair with two sides": holds("words.tsv", "ab\t\n\tA B\n \t \n"),
     "one pair only": holds("other.tsv", "ab\tA B\n"),
     "one source only": holds("other.tsv", "ab\tA B\nab\tA P\n"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.metrics.labels import confusion, first_accuracy, macro_f1, micro_f1, tag_accuracy
+from weft.metrics.labels import confusion, confusion_of_sets, first_accuracy, macro_f1, micro_f1, tag_accuracy
 from weft.metrics.score import compute, higher_is_better
 from weft.metrics.spans import span_f1, spans
 
@@ -70,6 +70,18 @@ def test_confusion_counts_what_was_wanted_by_row() -> None:
     labels, counts = confusion(["a", "b", "b c"], [["a"], ["a"], ["b a"]], most=2)
     assert labels == ["a", "b"]
     assert counts == [[1, 1], [0, 1]]
+
+
+def test_confusion_of_sets_counts_what_was_missed_against_what_was_wrong() -> None:
+    said, wanted = ["a b", "a", "", "b c", "a"], [["a"], ["b"], ["b"], ["b c"], ["c b"]]
+    labels, counts = confusion_of_sets(said, wanted, most=9)
+    assert labels == ["-", "a", "b", "c"]
+    assert counts == [
+        [0, 0, 1, 0],  # b where nothing was missed
+        [0, 1, 0, 0],
+        [1, 2, 1, 0],  # b missed, once for nothing and twice for a
+        [0, 1, 0, 1],
+    ]
 
 
 def test_they_are_scores_like_others() -> None:

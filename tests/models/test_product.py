@@ -35,6 +35,7 @@ ENCODERS = [
     RNN | {"cell": "lstm", "width": [4, WIDTH // 2], "layers": 2, "residual": True},
     *(CONV | {"position": position} for position in POSITIONS[:3]),
     *(stack | {"position": position} for stack in (PRE, POST) for position in POSITIONS),
+    {"kind": "windows", "widths": [1, 2, 5], "channels": 4},
 ]
 DECODERS = [
     RNN | {"cell": "gru", "width": WIDTH},

@@ -113,6 +113,28 @@ def test_a_label_for_each_line(tmp_path: Path) -> None:
     assert recipe.model.encoder.kind == "conv"
 
 
+def labelled_line(draw: random.Random) -> tuple[str, str]:
+    return tagged_line(draw)[0], " ".join(label for label in ("fare", "time", "way") if draw.random() < 0.5)
+
+
+def test_any_number_of_labels_for_each_line(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    path, told = write(tmp_path / "sets.tsv", [labelled_line(draw) for _ in range(200)]), list[str]()
+    recipe = suggest(path, ["model.encoder.kind=windows"], told.append)
+    assert (recipe.tags, recipe.validation.metric) == ("labels", "micro_f1")
+    assert (recipe.model.encoder.kind, recipe.model.context.of) == ("windows", "max")
+    assert any("any number of labels a line are read" in line for line in told)
+
+
+def test_labels_in_either_order_are_text_unless_they_are_asked_for(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    pairs = [(source, " ".join(draw.sample(target.split(), k=len(target.split())))) for source, target in
+             (labelled_line(draw) for _ in range(200))]  # fmt: skip
+    path = write(tmp_path / "orders.tsv", pairs)
+    assert suggest(path, [], [].append).tags is None
+    assert suggest(path, ["model.decoder.kind=labels"], [].append).tags == "labels"
+
+
 def test_text_where_it_is_asked_for(tmp_path: Path) -> None:
     draw = random.Random(0)
     path = write(tmp_path / "chunks.tsv", [tagged_line(draw) for _ in range(200)])

@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     from weft.look.confusion import draw_confusion
     from weft.look.length import draw_length
     from weft.look.report import buckets_of, measured, print_report
-    from weft.metrics.labels import confusion
+    from weft.metrics.labels import confusion, confusion_of_sets
     from weft.metrics.score import check_names
     from weft.tasks.evaluate import default_metrics, evaluate
     from weft.tasks.load import is_series
@@ -111,8 +111,9 @@ def run(options: argparse.Namespace) -> int:
     if options.confusion:
         picture = Path(options.confusion)
         outputs, references = [str(one) for one in evaluation.predictions], [item.references for item in items]
+        taken = confusion_of_sets if recipe.tags == "labels" else confusion
         with writing(picture):
-            draw_confusion(*confusion(outputs, references, LABELS_DRAWN), picture)
+            draw_confusion(*taken(outputs, references, LABELS_DRAWN), picture)
     return 0
 
 
@@ -214,13 +215,14 @@ def chosen_columns(options: argparse.Namespace, columns: Columns) -> Columns:
 
 
 def read_items(recipe: Recipe, files: Files, columns: Columns, several_references: bool) -> list[Item]:
-    """The items of the pairs whose two sides both have text; says how many have not."""
+    """The items of the pairs whose two sides both have text, or of labels the first; says how many have not."""
     from weft.data.captions import pairs_for
     from weft.data.read import names
     from weft.tasks.evaluate import items
 
     pairs = list(pairs_for(recipe, files, columns))
-    usable = [(source, target) for source, target in pairs if source.strip() and target.strip()]
+    of_labels = recipe.tags == "labels"
+    usable = [(source, target) for source, target in pairs if source.strip() and (of_labels or target.strip())]
     if len(usable) < len(pairs):
         told = counted(len(pairs) - len(usable), "pair with an empty side is", "pairs with an empty side are")
         print(f"weft: {told} left out", file=sys.stderr)

@@ -79,6 +79,8 @@ def fingerprint(
         settings["tokenizer"] = blake2b(source.model_bytes).hexdigest()
     if keeps_text(recipe):
         settings["text"] = True
+    if recipe.tags == "labels":
+        settings["labels"] = True
     if recipe.model.input.kind == "image":
         settings["image"] = recipe.model.input.model_dump(include={"height", "width", "colour", "fit"})
         given = [data.train, *(mixed.train for mixed in data.also), *([] if data.dev is None else [data.dev])]

@@ -53,19 +53,25 @@ class Encoded:
 class Encoder:
     """Encodes the parts of a block, each for itself. A copy in another process has the same results.
 
-    Where sources are names of images, `images` reads them.
+    Where sources are names of images, `images` reads them; where targets are sets of labels, they may be empty.
     """
 
     def __init__(
-        self, source: Vocabulary, target: Vocabulary, max_length: int, images: ImageReader | None = None
+        self,
+        source: Vocabulary,
+        target: Vocabulary,
+        max_length: int,
+        images: ImageReader | None = None,
+        of_labels: bool = False,
     ) -> None:
         self.vocabularies = source, target
         self.max_length = max_length
         self.images = images
+        self.of_labels = of_labels
         self.words: list[Words] = []
 
-    def __reduce__(self) -> tuple[type[Encoder], tuple[Vocabulary, Vocabulary, int, ImageReader | None]]:
-        return Encoder, (*self.vocabularies, self.max_length, self.images)
+    def __reduce__(self) -> tuple[type[Encoder], tuple[Vocabulary, Vocabulary, int, ImageReader | None, bool]]:
+        return Encoder, (*self.vocabularies, self.max_length, self.images, self.of_labels)
 
     def __call__(self, block: tuple[bool, list[list[Pair]]]) -> list[Encoded]:
         """What each part of a block is, whose pairs have sources or have none."""
@@ -86,6 +92,8 @@ class Encoder:
         there = [np.fromiter((bool(line.strip()) for line in side), np.bool_, len(side)) for side in lines]
         for side in (1,) if self.images else (0, 1):
             there[side] &= sides[side].lengths > 0  # unless normalisation leaves nothing
+        if self.of_labels:
+            there[1][:] = True
         empty_source = ~there[0] if with_source else np.zeros(len(pairs), np.bool_)
         empty_target = ~empty_source & ~there[1]
         longest = np.maximum(sides[0].lengths, sides[1].lengths)

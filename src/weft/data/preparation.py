@@ -120,6 +120,7 @@ class Preparation:
         self.recipe = recipe
         self.data = recipe.data
         self.images = of_images(recipe)
+        self.of_labels = recipe.tags == "labels"
         pixels = prod(self.images.settings.shape) if self.images else 0
         self.together = max(1, min(BLOCK, BLOCK_OF_PIXELS // pixels)) if pixels else BLOCK
         self.settings = recipe.vocabulary
@@ -207,7 +208,9 @@ class Preparation:
         development. Gives the hashes of the latter, and the smallest of all.
         """
         smallest, for_dev = 2**64 - 1, [NO_HASHES]
-        survey = Survey(has_source(corpus.files), self.split_side, of_images=self.images is not None)
+        survey = Survey(
+            has_source(corpus.files), self.split_side, of_images=self.images is not None, of_labels=self.of_labels
+        )
         for pairs, seen in self.workers.each(survey, blocks(corpus.pairs(), self.together)):
             usable = seen.fates == TRAIN
             fates = seen.fates.copy()
@@ -277,7 +280,7 @@ class Preparation:
     def encode(self, source: Vocabulary, target: Vocabulary) -> None:
         counts, for_dev = self.counts, Part(max_length=self.counts.max_length)
         self.tallies = Tally(), Tally()
-        encoder = Encoder(source, target, counts.max_length, self.images)
+        encoder = Encoder(source, target, counts.max_length, self.images, self.of_labels)
         pace = Pace(self.report, "encoded")
         factors = source.factors.sizes if source.factors else []
         small = max(source.size, target.size, *factors) <= 2**16

@@ -33,13 +33,14 @@ class Survey:
     with_source: bool
     split_side: Side
     of_images: bool = False  # sources are names of images, which split by what they are called within their folders
+    of_labels: bool = False  # targets are sets of labels, which may be empty
 
     def __call__(self, pairs: list[Pair]) -> Seen:
         fates, sides, whole = bytearray(), [], []
         for pair in pairs:
             if self.with_source and not pair[0].strip():
                 fates.append(EMPTY_SOURCE)
-            elif not pair[1].strip():
+            elif not (self.of_labels or pair[1].strip()):
                 fates.append(EMPTY_TARGET)
             else:
                 fates.append(TRAIN)

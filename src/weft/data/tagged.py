@@ -1,4 +1,4 @@
-"""Pairs whose target is tags: as many as the source has words, one for the line, or both."""
+"""Pairs whose target is tags: as many as the source has words, one for the line, or both; or any number of labels."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from weft.data.factors import shortened, words_of
 from weft.data.read import Pair
 from weft.errors import WeftError, counted
 
-Of = Literal["words", "line", "both"]
+Of = Literal["words", "line", "both", "labels"]
 
 
 def tagged(pairs: Iterable[Pair], of: Of, where: str, factored: bool = False) -> Iterator[Pair]:
     """The pairs with single spaces between tagged words; WeftError with a pair's number for too many or too few tags.
 
     A pair with an empty side goes through as it is. Sources that are `factored` have features beside their words, and
-    single spaces already.
+    single spaces already. Labels are a set: each stands once, in alphabetical order.
     """
     for number, (source, target) in enumerate(pairs, 1):
         words, tags = (words_of(source) if factored else source).split(), target.split()
+        if of == "labels":
+            yield source, " ".join(sorted(set(tags)))
+            continue
         wanted = count(len(words), of)
         if words and tags and len(tags) != wanted:
             expected = {
@@ -34,6 +37,6 @@ def tagged(pairs: Iterable[Pair], of: Of, where: str, factored: bool = False) ->
         yield source if of == "line" or factored else " ".join(words), " ".join(tags)
 
 
-def count(words: int, of: Of) -> int:
+def count(words: int, of: Literal["words", "line", "both"]) -> int:
     """How many tags a line of so many words has."""
     return {"words": words, "line": 1, "both": words + 1}[of]

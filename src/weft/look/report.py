@@ -38,12 +38,8 @@ def print_report(evaluation: Evaluation, recipe: Recipe, worst: int, console: Co
     were = (f"{told} cut off at the length cap", WRONG if cut_off else "")
     say(console, f"{counted(len(evaluation.items), 'item')}; ", were)
     if recipe.tags:
-        pairs = list(zip(evaluation.predictions, evaluation.items, strict=True))
-        error = calibration_error(
-            [math.exp(sum(prediction.token_scores)) for prediction, _ in pairs],
-            [prediction.text in item.references for prediction, item in pairs],
-        )
-        say(console, f"calibration error {error:.2f}", ("  (percent; of whole lines, 10 bins)", "dim"))
+        error, of = calibration(evaluation)
+        say(console, f"calibration error {error:.2f}", (f"  (percent; of {of}, 10 bins)", "dim"))
     lines = lines_of(evaluation, recipe)
     buckets = buckets_of(evaluation, recipe)
     if len(buckets) > 1:
@@ -60,6 +56,21 @@ def print_report(evaluation: Evaluation, recipe: Recipe, worst: int, console: Co
     if unit and (confusions := breakdown.confusions(lines, CONFUSIONS, unit)):
         heading(console, "what was most often taken for what")
         print_confusions(console, confusions)
+
+
+def calibration(evaluation: Evaluation) -> tuple[float, str]:
+    """The calibration error, and of what: whole lines, or single labels where these have probabilities of their own."""
+    pairs = list(zip(evaluation.predictions, evaluation.items, strict=True))
+    if not any(prediction.labels for prediction, _ in pairs):
+        sure = [math.exp(sum(prediction.token_scores)) for prediction, _ in pairs]
+        right = [prediction.text in item.references for prediction, item in pairs]
+        return calibration_error(sure, right), "whole lines"
+    each = [
+        (probability, label in item.references[0].split())
+        for prediction, item in pairs
+        for label, probability in (prediction.labels or {}).items()
+    ]
+    return calibration_error([sure for sure, _ in each], [there for _, there in each]), "single labels"
 
 
 def lines_of(evaluation: Evaluation, recipe: Recipe) -> list[breakdown.Item]:

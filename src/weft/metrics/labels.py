@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from itertools import product, zip_longest
 
 Lines = Sequence[str]
 References = Sequence[Sequence[str]]
+NOTHING = "-"  # in a confusion, stands for a label that there is not
 
 
 def tag_accuracy(hypotheses: Lines, references: References) -> float:
@@ -63,13 +64,34 @@ def sets(hypotheses: Lines, references: References) -> Iterator[tuple[set[str], 
         yield set(hypothesis.split()), set(alternatives[0].split())
 
 
+def confusion_of_sets(hypotheses: Lines, references: References, most: int) -> tuple[list[str], list[list[int]]]:
+    """As `confusion`, of lines that are sets of labels.
+
+    A label that was wanted and said is on the diagonal. One that was missed counts against each that was said wrongly
+    in its line, and where there was none against NOTHING, and so does one said wrongly where none was missed.
+    """
+    pairs: Counter[tuple[str, str]] = Counter()
+    for ours, theirs in sets(hypotheses, references):
+        pairs.update((label, label) for label in ours & theirs)
+        missed, wrong = theirs - ours, ours - theirs
+        if missed or wrong:
+            pairs.update(product(missed or {NOTHING}, wrong or {NOTHING}))
+    return matrix(pairs, most)
+
+
 def confusion(hypotheses: Lines, references: References, most: int) -> tuple[list[str], list[list[int]]]:
     """The `most` most frequent units, and how often (row) each was wanted where (column) each was said, by place."""
     pairs: Counter[tuple[str, str]] = Counter()
-    units: Counter[str] = Counter()
     for hypothesis, alternatives in zip(hypotheses, references, strict=True):
-        for said, wanted in zip(hypothesis.split(), alternatives[0].split(), strict=False):
-            pairs[wanted, said] += 1
-            units.update((wanted, said))
+        pairs.update(zip(alternatives[0].split(), hypothesis.split(), strict=False))
+    return matrix(pairs, most)
+
+
+def matrix(pairs: Counter[tuple[str, str]], most: int) -> tuple[list[str], list[list[int]]]:
+    """The `most` most frequent units of pairs (wanted, said), sorted, and how often each pair of them is there."""
+    units: Counter[str] = Counter()
+    for pair, number in pairs.items():
+        for unit in pair:
+            units[unit] += number
     labels = sorted(label for label, _ in units.most_common(most))
     return labels, [[pairs[wanted, said] for said in labels] for wanted in labels]

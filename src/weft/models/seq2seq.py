@@ -12,23 +12,26 @@ from weft.data.batch import Batch, Padded
 from weft.models.base import Decoder, Encoder, Memory
 from weft.models.conv import ConvolutionalDecoder, ConvolutionalEncoder
 from weft.models.identity import Identity
+from weft.models.labels import LabelOutput, LabelReader, Whole
 from weft.models.nothing import Nothing
 from weft.models.pretrained import PretrainedEncoder
 from weft.models.rnn import RecurrentDecoder, RecurrentEncoder
 from weft.models.tags import Places, TagReader
 from weft.models.transformer import TransformerDecoder, TransformerEncoder
+from weft.models.windows import WindowEncoder
 from weft.nn.context import Summary
 from weft.nn.ends import CopyOutput, Ids, SaidOutput, SoftmaxOutput, TokenInput
 from weft.nn.factors import FactoredInput
 from weft.nn.image import ImageInput
-from weft.recipe import DirectDecoder, Model, TagDecoder
+from weft.recipe import DirectDecoder, LabelDecoder, Model, TagDecoder
 
 Seen = tuple[Tensor, Tensor | None]  # features (B,T,D), weights (B,H,T,S) or None
-# of those that place tokens; recurrent ones know the order themselves
+# made from the width of what comes in, their settings and the scale of positions; recurrent ones want no positions
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "conv": ConvolutionalEncoder,
     "identity": Identity,
     "transformer": TransformerEncoder,
+    "windows": WindowEncoder,
 }
 DECODERS: dict[str, Callable[..., Decoder[Any, Any]]] = {
     "conv": ConvolutionalDecoder,
@@ -55,8 +58,8 @@ class Seq2Seq(nn.Module):
         """
         super().__init__()
         width, embedding = settings.width, settings.embedding
-        tags = isinstance(settings.decoder, TagDecoder)
-        self.target_input = Ids() if tags else TokenInput(target_size, width, embedding, embedding.target_width)
+        by_number = isinstance(settings.decoder, TagDecoder | LabelDecoder)
+        self.target_input = Ids() if by_number else TokenInput(target_size, width, embedding, embedding.target_width)
         self.encoder = encoder(settings) if pretrained is None else pretrained
         self.source_input: TokenInput | ImageInput | None = None
         if settings.input.kind == "image":
@@ -68,11 +71,13 @@ class Seq2Seq(nn.Module):
                 self.source_input.embedding = self.target_input.embedding
         recurrent = isinstance(self.encoder, RecurrentEncoder)
         self.summary = Summary(settings.context.of or ("last" if recurrent else "mean"), self.encoder.width)
-        self.places = Places(settings.decoder, word_starts) if isinstance(settings.decoder, TagDecoder) else None
+        self.places = read_off(settings, word_starts)
         self.decoder = decoder(settings, self.encoder.width, target_size)
         self.output = self.output_end(settings, target_size)
 
-    def output_end(self, settings: Model, size: int) -> SoftmaxOutput | SaidOutput:
+    def output_end(self, settings: Model, size: int) -> SoftmaxOutput | SaidOutput | LabelOutput:
+        if isinstance(settings.decoder, LabelDecoder):
+            return LabelOutput(size)
         if not isinstance(self.target_input, TokenInput):
             return SaidOutput()
         kind = CopyOutput if settings.copy_source else SoftmaxOutput
@@ -133,11 +138,20 @@ def decoder(settings: Model, memory_width: int, size: int) -> Decoder[Any, Any]:
     assert not isinstance(settings.decoder, DirectDecoder), "the recipe allows it for series alone"
     if settings.decoder.kind == "tags":
         return TagReader(settings.width, memory_width, size, settings.decoder, settings.context)
+    if settings.decoder.kind == "labels":
+        return LabelReader(settings.width, memory_width, size, settings.decoder, settings.context)
     if settings.decoder.kind == "rnn":
         return RecurrentDecoder(settings.width, memory_width, settings.decoder, settings.context)
     return DECODERS[settings.decoder.kind](
         settings.width, memory_width, settings.decoder, settings.context, position_scale(settings)
     )
+
+
+def read_off(settings: Model, word_starts: Tensor | None) -> Places | Whole | None:
+    """What part of each state tags or labels are read off, for decoders of these."""
+    if isinstance(settings.decoder, TagDecoder):
+        return Places(settings.decoder, word_starts)
+    return Whole() if isinstance(settings.decoder, LabelDecoder) else None
 
 
 def position_scale(settings: Model) -> float:

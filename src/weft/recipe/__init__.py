@@ -12,6 +12,7 @@ from weft.recipe.parts import (
     DirectDecoder,
     Embedding,
     IdentityEncoder,
+    LabelDecoder,
     NoEncoder,
     PixelDecoder,
     PretrainedEncoder,
@@ -21,6 +22,7 @@ from weft.recipe.parts import (
     TransformerDecoder,
     TransformerEncoder,
     TransformerStack,
+    WindowEncoder,
 )
 from weft.recipe.search import Search
 from weft.recipe.section import Section
@@ -41,6 +43,7 @@ __all__ = [
     "Files",
     "IdentityEncoder",
     "ImageInput",
+    "LabelDecoder",
     "Mixed",
     "Model",
     "NoEncoder",
@@ -70,6 +73,7 @@ __all__ = [
     "Vectors",
     "Vocabularies",
     "Vocabulary",
+    "WindowEncoder",
     "apply_override",
     "checked",
     "dump",

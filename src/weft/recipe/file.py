@@ -100,8 +100,8 @@ def complaint(item: Mapping[str, Any], where: str, lines: Lines) -> str:
 
 def keys_of(loc: Iterable[str | int]) -> tuple[str, ...]:
     """The path of keys in the file: pydantic's own names of union members are not part of it."""
-    members = {"none", "identity", "rnn", "conv", "transformer", "pretrained", "tags", "pixels", "direct"}
-    members |= {"tokens", "image", "values"}
+    members = {"none", "identity", "rnn", "conv", "windows", "transformer", "pretrained"}
+    members |= {"tags", "labels", "pixels", "direct", "tokens", "image", "values"}
     members |= {"str", "int", "list[str]", "list[int]", "Parallel"}
     return tuple(str(part) for part in loc if part not in members)
 

@@ -12,6 +12,7 @@ from weft.recipe.parts import (
     ConvolutionalDecoder,
     DirectDecoder,
     Embedding,
+    LabelDecoder,
     NoEncoder,
     PixelDecoder,
     PretrainedEncoder,
@@ -40,8 +41,9 @@ class Model(Section):
         for name, stack in (("encoder", self.encoder), ("decoder", self.decoder)):
             if isinstance(stack, TransformerStack):
                 check_heads(name, stack, self.width)
-        if isinstance(self.decoder, TagDecoder) and isinstance(self.encoder, NoEncoder):
-            raise ValueError("model.decoder.kind is tags, which are read off an encoder: model.encoder.kind is none")
+        if isinstance(self.decoder, TagDecoder | LabelDecoder) and isinstance(self.encoder, NoEncoder):
+            kind = self.decoder.kind
+            raise ValueError(f"model.decoder.kind is {kind}, which are read off an encoder: model.encoder.kind is none")
         if isinstance(self.input, ImageInput):
             check_image(self)
         elif isinstance(self.decoder, PixelDecoder):
@@ -76,7 +78,7 @@ class Model(Section):
 
     @property
     def sees_context_only(self) -> bool:
-        return self.decoder.attention is None and not isinstance(self.decoder, TagDecoder)
+        return self.decoder.attention is None and not isinstance(self.decoder, TagDecoder | LabelDecoder)
 
 
 def check_image(model: Model) -> None:
@@ -104,9 +106,9 @@ def check_values(model: Model) -> None:
             f"model.input.kind is {model.input.kind} and model.output.kind {model.output.kind}; "
             f"of a series both are values"
         )
-    if isinstance(model.encoder, PretrainedEncoder) or isinstance(model.decoder, TagDecoder):
+    if isinstance(model.encoder, PretrainedEncoder) or isinstance(model.decoder, TagDecoder | LabelDecoder):
         kinds = f"model.encoder.kind is {model.encoder.kind} and model.decoder.kind {model.decoder.kind}"
-        raise ValueError(f"{kinds}; pretrained encoders and tags are for text, and a series has none")
+        raise ValueError(f"{kinds}; pretrained encoders, tags and labels are for text, and a series has none")
     if isinstance(model.encoder, NoEncoder) and not isinstance(model.decoder, DirectDecoder):
         raise ValueError(
             "model.encoder.kind is none, so that only model.decoder.kind: direct can forecast from the look-back itself"

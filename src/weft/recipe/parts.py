@@ -206,6 +206,21 @@ class ConvolutionalEncoder(ConvolutionalStack):
         return self
 
 
+class WindowEncoder(Section):
+    """One layer of convolutions with windows of several widths (Kim 2014); what it reads off is usually the maximum."""
+
+    kind: Literal["windows"] = "windows"
+    layers: ClassVar[int] = 1
+    widths: list[int] = Field([3, 4, 5], min_length=1, description="how many neighbours each window sees")
+    channels: int = Field(100, ge=1, description="of each width; the memory is as wide as all together")
+
+    @model_validator(mode="after")
+    def windows_see_something(self) -> WindowEncoder:
+        if min(self.widths) < 1:
+            raise ValueError(f"model.encoder.widths is {self.widths}; expected 1 or more of each")
+        return self
+
+
 class ConvolutionalDecoder(ConvolutionalStack):
     """Layers of gated convolutions over what was said, each with its attention (Gehring et al. 2017)."""
 
@@ -279,6 +294,15 @@ class TagDecoder(Section):
     dropout: Part = Field(0.2, description="of the states that tags are read off")
 
 
+class LabelDecoder(Section):
+    """Any number of labels for the line, each on its own: a sigmoid of the fixed vector for each label."""
+
+    kind: Literal["labels"] = "labels"
+    layers: ClassVar[int] = 1
+    attention: ClassVar[None] = None
+    dropout: Part = Field(0.2, description="of the vector that labels are read off")
+
+
 class PretrainedEncoder(Section):
     """An encoder of Hugging Face transformers, such as BERT, with its own tokenizer (Devlin et al. 2019)."""
 
@@ -326,9 +350,23 @@ class DirectDecoder(Section):
 
 
 AnyEncoder = (
-    NoEncoder | IdentityEncoder | RecurrentEncoder | ConvolutionalEncoder | TransformerEncoder | PretrainedEncoder
+    NoEncoder
+    | IdentityEncoder
+    | RecurrentEncoder
+    | ConvolutionalEncoder
+    | WindowEncoder
+    | TransformerEncoder
+    | PretrainedEncoder
 )
-AnyDecoder = RecurrentDecoder | ConvolutionalDecoder | TransformerDecoder | TagDecoder | PixelDecoder | DirectDecoder
+AnyDecoder = (
+    RecurrentDecoder
+    | ConvolutionalDecoder
+    | TransformerDecoder
+    | TagDecoder
+    | LabelDecoder
+    | PixelDecoder
+    | DirectDecoder
+)
 
 
 def check_widths(name: str, width: int | list[int], layers: int) -> None:

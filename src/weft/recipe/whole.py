@@ -10,7 +10,7 @@ from weft.errors import counted
 from weft.recipe.data import Data, Parallel, Vocabularies, Vocabulary
 from weft.recipe.ends import ValuesInput, ValuesOutput
 from weft.recipe.model import Model
-from weft.recipe.parts import DirectDecoder, EmbeddedFactors, PretrainedEncoder, TagDecoder
+from weft.recipe.parts import DirectDecoder, EmbeddedFactors, LabelDecoder, PretrainedEncoder, TagDecoder
 from weft.recipe.search import Search
 from weft.recipe.section import Section
 from weft.recipe.training import Start, Training, Validation
@@ -30,8 +30,10 @@ class Recipe(Section):
     search: Search = Search()
 
     @property
-    def tags(self) -> Literal["words", "line", "both"] | None:
-        """What the targets are tags of, where they are."""
+    def tags(self) -> Literal["words", "line", "both", "labels"] | None:
+        """What the targets are tags of, or that they are any number of labels of the line; None: neither."""
+        if isinstance(self.model.decoder, LabelDecoder):
+            return "labels"
         return self.model.decoder.of if isinstance(self.model.decoder, TagDecoder) else None
 
     @property
@@ -49,18 +51,22 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def tags_are_words_beside_words(self) -> Recipe:
+        if self.search.tags != "any" and self.model.decoder.kind != "tags":
+            raise ValueError(f"search.tags is {self.search.tags}, which needs model.decoder.kind: tags")
         if self.tags is None:
-            if self.search.tags != "any":
-                raise ValueError(f"search.tags is {self.search.tags}, which needs model.decoder.kind: tags")
             return self
-        vocabulary = self.vocabulary
+        vocabulary, kind = self.vocabulary, self.model.decoder.kind
         if vocabulary.shared or vocabulary.target.kind != "word":
-            raise ValueError("model.decoder.kind is tags: it needs vocabulary.shared: false and target: {kind: word}")
+            raise ValueError(
+                f"model.decoder.kind is {kind}: it needs vocabulary.shared: false and target: {{kind: word}}"
+            )
         if self.start.target_vectors is not None:
-            raise ValueError("model.decoder.kind is tags, which have no embedding for start.target_vectors")
+            raise ValueError(f"model.decoder.kind is {kind}, which have no embedding for start.target_vectors")
         if self.data.direction != "forward":
-            raise ValueError(f"model.decoder.kind is tags, but data.direction is '{self.data.direction}'")
-        if self.tags == "line":
+            raise ValueError(f"model.decoder.kind is {kind}, but data.direction is '{self.data.direction}'")
+        if self.tags == "labels":
+            refuse_order(self)
+        if self.tags in ("line", "labels"):
             return self
         if isinstance(self.model.encoder, PretrainedEncoder):
             raise ValueError("model.encoder.kind is pretrained, whose pieces are not told apart by words, as tags need")
@@ -205,6 +211,22 @@ def moving_noise(recipe: Recipe) -> str | None:
     if noise.mask and recipe.vocabulary.source.kind != "word":
         moved.append("mask")
     return moved[0] if moved else None
+
+
+OF_ORDER = {
+    "search": ("repetition_penalty", "min_length", "no_repeat_ngram", "output_length", "language_model"),
+    "training": ("feeding",),
+    "validation": ("several_references",),
+}
+
+
+def refuse_order(recipe: Recipe) -> None:
+    """ValueError for a setting that is about what follows what, for labels, which are a set."""
+    for section, keys in OF_ORDER.items():
+        part = getattr(recipe, section)
+        for key in keys:
+            if getattr(part, key) != type(part).model_fields[key].default:
+                raise ValueError(f"'{section}.{key}' has no part in model.decoder.kind: labels, which are a set")
 
 
 OF_TEXT = {

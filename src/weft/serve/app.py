@@ -106,7 +106,7 @@ def output(prediction: Prediction, wanted: set[str]) -> dict[str, Any]:
     record = prediction.record()
     kept: dict[str, Any] = {"text": record["text"], "finish_reason": record["finish_reason"]}
     if "scores" in wanted:
-        kept |= {name: record[name] for name in ("score", "token_scores")}
+        kept |= {name: record[name] for name in ("score", "token_scores", "labels") if name in record}
     if wanted & {"tokens", "attention"}:
         kept |= {"tokens": prediction.tokens, "source_tokens": prediction.source_tokens}
     if "attention" in wanted:

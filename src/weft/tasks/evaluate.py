@@ -92,6 +92,7 @@ def default_metrics(recipe: Recipe) -> list[str]:
             "words": ["tag_accuracy", "exact_match"],
             "line": ["exact_match", "macro_f1"],
             "both": ["exact_match", "first_accuracy", "tag_accuracy"],
+            "labels": ["micro_f1", "macro_f1", "exact_match"],
         }[recipe.tags]
     return ["line_error_rate", "unit_error_rate"] if recipe.vocabulary.target.kind == "word" else ["bleu", "chrf"]
 

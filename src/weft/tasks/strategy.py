@@ -22,8 +22,11 @@ from weft.tasks.line import Encoded
 class Strategy:
     """How a batch of lines is searched."""
 
-    def __init__(self, settings: Search, n_best: int, target: Vocabulary) -> None:
-        """WeftError where the settings contradict each other."""
+    def __init__(self, settings: Search, n_best: int, target: Vocabulary, of_labels: bool = False) -> None:
+        """WeftError where the settings contradict each other.
+
+        `of_labels`: outputs are sets, to which the rules of order and the length penalty are nothing.
+        """
         if n_best < 1:
             raise WeftError(f"n_best is {n_best}; expected 1 or more")
         if settings.minimum_bayes_risk and settings.kind in ("diverse", "gumbel"):
@@ -32,6 +35,7 @@ class Strategy:
         self.samples = settings.minimum_bayes_risk or (n_best if settings.kind == "sample" else 0)
         self.n_best = settings.minimum_bayes_risk or n_best
         self.target = target
+        self.of_labels = of_labels
         self.made_spans: Spans | None = None
 
     @property
@@ -56,7 +60,7 @@ class Strategy:
                 )
                 for line in lines
             ],
-            length_penalty=settings.length_penalty,
+            length_penalty=0.0 if self.of_labels else settings.length_penalty,
             coverage_penalty=settings.coverage_penalty,
             n_best=self.n_best,
             attention=attention,
@@ -85,6 +89,8 @@ class Strategy:
     def rules(self, lines: Sequence[Encoded], device: torch.device) -> list[Rule]:
         settings, target = self.settings, self.target
         rules: list[Rule] = []
+        if self.of_labels:
+            return [self.without(lines, device)] if any(line.never for line in lines) else []
         if settings.repetition_penalty != 1:
             rules.append(Repetition(settings.repetition_penalty))
         rules.append(Never([target.pad, target.unk, target.bos, *target.line_breaks, *controls(target)], device))
@@ -97,11 +103,14 @@ class Strategy:
         if any(line.tokens is not None for line in lines):
             rules.append(Exactly([line.tokens or 0 for line in lines], target.eos, device))
         if any(line.never for line in lines):
-            forms = [[form for phrase in line.never for form in phrase] for line in lines]
-            rules.append(Without(forms, target.bos, device))
+            rules.append(self.without(lines, device))
         if any(line.prefix for line in lines):
             return [Prefixed([line.prefix for line in lines], rules, device)]
         return rules
+
+    def without(self, lines: Sequence[Encoded], device: torch.device) -> Without:
+        forms = [[form for phrase in line.never for form in phrase] for line in lines]
+        return Without(forms, self.target.bos, device)
 
     def spans(self, device: torch.device) -> Spans:
         """The same for all batches: its table has a row for each tag and a column for each."""

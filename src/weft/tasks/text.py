@@ -22,6 +22,7 @@ from weft.errors import WeftError, counted, nearest
 from weft.metrics.score import language
 from weft.models import directory, quantized
 from weft.models.base import StepModel
+from weft.models.labels import FIRST, told
 from weft.models.quantized import Weights
 from weft.models.seq2seq import Seq2Seq
 from weft.recipe import Recipe, Search
@@ -29,6 +30,7 @@ from weft.search.ensemble import Ensemble, Fused, Sources
 from weft.search.hypothesis import Hypothesis
 from weft.search.run import search
 from weft.search.score import score
+from weft.tasks import labels
 from weft.tasks.line import Encoded, Line, Writer, lines_of
 from weft.tasks.prediction import Prediction
 from weft.tasks.risk import by_utility
@@ -76,6 +78,9 @@ class Model:
             raise WeftError("an ensemble needs at least one model")
         first, *others = models
         for number, other in enumerate(others, 2):
+            kinds = [one.recipe.model.decoder.kind for one in (first, other)]
+            if (kinds[0] == "labels") != (kinds[1] == "labels"):
+                raise WeftError(f"model {number} of the ensemble has decoder {kinds[1]}, the first has {kinds[0]}")
             check_target(first.target, other.target, f"model {number} of the ensemble")
             columns = [len(model.recipe.data.columns.factors) for model in (first, other)]
             if columns[0] != columns[1]:
@@ -132,7 +137,7 @@ class Model:
             yield from self.answers(block, strategy, n_best, attention, direction)
 
     def strategy(self, n_best: int, search: dict[str, Any]) -> Strategy:
-        return Strategy(changed(self.recipe.search, search), n_best, self.target)
+        return Strategy(changed(self.recipe.search, search), n_best, self.target, self.recipe.tags == "labels")
 
     def answers(
         self, lines: list[Line], strategy: Strategy, n_best: int, attention: bool, direction: Direction
@@ -149,6 +154,8 @@ class Model:
             if any(line.prefix for line in lines):
                 raise WeftError("a language model goes on with its lines, which are prefixes already")
             lines = [replace(line, text="", prefix=line.text) for line in lines]
+        if self.recipe.tags == "labels" and any(line.prefix for line in lines):
+            raise WeftError("prefix has no part in labels, which have no first one; what they must hold is must")
         sources = [member.reads.encoded(lines, direction) for member in self.members]
         spaced = self.recipe.vocabulary.target.kind == "word" or language(self.recipe.target_language) not in UNSPACED
         writer = Writer(self.target, spaced)
@@ -156,8 +163,10 @@ class Model:
 
     def measured(self, lines: list[Encoded], settings: Search) -> list[Encoded]:
         """Lines that know how many tokens their outputs have, where tags or `search.output_length` tell that."""
-        if self.recipe.tags:
-            of = self.recipe.tags
+        of = self.recipe.tags
+        if of == "labels":
+            return [replace(line, tokens=self.target.size - FIRST) for line in lines]
+        if of:
             return [
                 replace(line, tokens=1 if of == "line" else count(self.source.words(line.sources[0]), of))
                 for line in lines
@@ -235,6 +244,10 @@ class Model:
         return [replace(predictions[place], utility=utility) for place, utility in utilities]
 
     def prediction(self, hypothesis: Hypothesis, source: Any) -> Prediction:
+        probable = None
+        if self.recipe.tags == "labels":
+            names = labels.names(self.target)
+            hypothesis, probable = labels.there(hypothesis, names), labels.probabilities(hypothesis, names)
         return Prediction(
             text=self.target.decode(hypothesis.tokens),
             score=hypothesis.score,
@@ -243,6 +256,7 @@ class Model:
             finish_reason=hypothesis.finish_reason,
             source_tokens=self.reads.pieces(source),
             unknown=self.reads.unknown(source),
+            labels=probable,
             attention=None if hypothesis.attention is None else hypothesis.attention[:, : len(source) + 1],
         )
 
@@ -279,6 +293,8 @@ class Model:
         lines = [Line(number, source) for number, (source, _) in enumerate(given)]
         sources = [line.sources for line in self.encoded(lines, direction)]
         targets = self.target.encode_lines([target for _, target in given])
+        if self.recipe.tags == "labels":
+            targets = [told(ids, self.target.size) for ids in targets]
         scored = [Scored([], [])] * len(given)
         training = self.network.training
         self.network.eval()

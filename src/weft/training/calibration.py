@@ -1,4 +1,4 @@
-"""Probabilities of tags that mean what they say: one temperature, fitted on the development set."""
+"""Probabilities of tags and labels that mean what they say: one temperature, fitted on the development set."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from weft.data.corpus import Corpus
 from weft.models.directory import WEIGHTS, save_weights
+from weft.models.labels import LabelReader
 from weft.models.tags import TagReader
 from weft.tasks.evaluate import mean_loss
 from weft.tasks.text import load
@@ -21,13 +22,13 @@ PAIRS = 2000
 
 
 def calibrate(folder: Path, dev: Corpus, tokens: int) -> str:
-    """Fit the temperature of a run's model that reads tags, and say what it is (Guo et al. 2017, section 4.2).
+    """Fit the temperature of a run's tags or labels, and say what it is (Guo et al. 2017, section 4.2).
 
     It changes no order of tags at a place, and is a weight of the model like others.
     """
     model = load(folder)
     reader = model.network.decoder
-    assert isinstance(reader, TagReader)
+    assert isinstance(reader, TagReader | LabelReader)
     rows = spread(len(dev), PAIRS)
 
     def loss(logarithm: float) -> float:

@@ -15,7 +15,7 @@ from weft.data.read import read_pairs
 from weft.errors import WeftError, counted
 from weft.recipe import Recipe
 from weft.training.preset_series import date_column, suggest_series
-from weft.training.shape import of_tags, shape_of
+from weft.training.shape import Shape, of_tags, shape_of
 
 SAMPLE = 100_000  # pairs that are looked at
 FEW_TYPES = 300  # so few different words, each seen often, are units such as phonemes or tags
@@ -77,11 +77,13 @@ def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> 
         kind = kind_asked(asked, end)
         if kind == "pretrained" and end == "encoder":
             leave_the_source(settings, backward=data.direction == "backward")
-        if kind in ("rnn", "conv"):
+        if kind in ("rnn", "conv", "windows"):
             settings["model"][end] = like_the_transformer(kind, settings["model"], end)
         if kind == "rnn":
             settings["model"]["embedding"]["dropout"] = settings["model"][end]["dropout"]
-    shape = shape_of(pairs) if kind_asked(asked, "decoder") is None else "text"
+    shape: Shape = "labels" if kind_asked(asked, "decoder") == "labels" else "text"
+    if kind_asked(asked, "decoder") is None:
+        shape = shape_of(pairs)
     if shape != "text":
         settings = of_tags(settings, shape, pairs, kind_asked(asked, "encoder") is not None)
     for override in overrides:
@@ -147,6 +149,8 @@ def kind_asked(asked: dict[str, Any], end: str) -> str | None:
 
 def like_the_transformer(kind: str, model: dict[str, Any], end: str) -> dict[str, Any]:
     """A recurrent or convolutional encoder or decoder of the size that the Transformer would have had."""
+    if kind == "windows":
+        return {"kind": kind}
     settings = {"kind": kind, "width": model["width"], "dropout": model[end]["dropout"]}
     return settings | {"layers": model[end]["layers"]} if kind == "conv" else settings
 
@@ -177,8 +181,9 @@ def spoken(recipe: Recipe, source: Side, target: Side, pairs: int) -> list[str]:
     epochs, patience = recipe.training.epochs, recipe.validation.patience
     said = f"{decoder.kind} decoder of {counted(decoder.layers, 'layer')}"
     if recipe.tags:
-        each = "a tag for each word" if recipe.tags == "words" else "one label a line"
-        said = f"of which {each} is read  (as text instead: model.decoder.kind=transformer)"
+        each = {"words": "a tag for each word is", "labels": "any number of labels a line are"}
+        of_line = each.get(recipe.tags, "one label a line is")
+        said = f"of which {of_line} read  (as text instead: model.decoder.kind=transformer)"
     ends = [f"at most {counted(epochs, 'epoch')}"] if epochs else []
     if patience:
         ends.append(f"stops after {counted(patience, 'validation')} without a better {recipe.validation.metric}")
