@@ -20,6 +20,7 @@ class Prediction:
     source_tokens: list[str] = field(default_factory=list)
     unknown: int = 0  # source tokens that the vocabulary does not have
     attention: Tensor | None = None  # (T,S) rows: tokens and the end; columns: source_tokens and the end
+    filled: str | None = None  # of a line with gaps, the line with the text in them
     utility: float | None = None  # with minimum Bayes risk: mean chrF against the samples, 0..100
     alternatives: list[Prediction] = field(default_factory=list)
 
@@ -35,6 +36,8 @@ class Prediction:
             "token_scores": self.token_scores,
             "finish_reason": self.finish_reason,
         }
+        if self.filled is not None:
+            plain["filled"] = self.filled
         if self.unknown:
             plain["unknown_source_tokens"] = self.unknown
         if self.utility is not None:

@@ -12,6 +12,7 @@ import torch
 
 from weft.data.batch import Padded, Pixels, pad
 from weft.data.direction import Direction, directed
+from weft.data.gaps import GapCheck
 from weft.data.images import ImageError, ImageReader, Picture
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
@@ -47,9 +48,13 @@ class TokenSource:
     def __init__(self, recipe: Recipe, vocabulary: Vocabulary) -> None:
         self.recipe = recipe
         self.vocabulary = vocabulary
+        self.gaps = GapCheck(recipe.data.gaps, vocabulary) if recipe.data.gaps else None
 
     def encoded(self, lines: Sequence[Line], direction: Direction) -> list[list[int]]:
         ids = self.vocabulary.encode_lines([line.text for line in lines])
+        if self.gaps:
+            for line, of_line in zip(lines, ids, strict=True):
+                self.gaps.check(line.number, of_line)
         return directed(ids, direction, self.recipe, self.vocabulary)
 
     def padded(self, sources: Sequence[list[int]]) -> Padded:
