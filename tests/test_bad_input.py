@@ -58,6 +58,14 @@ model:
   decoder: {kind: rnn, width: 8, attention: {width: 8}}
 training: {steps: 2, threads: 1, device: cpu}
 """
+GAPS = """\
+name: gaps
+data: {train: {source: null, target: whole.txt}, dev_fraction: 0.5, gaps: {}}
+vocabulary: {shared: true, source: {kind: word, size: 12}}
+model: {width: 8, encoder: {kind: rnn, width: 8}, decoder: {kind: rnn, width: 8, attention: {width: 8}}}
+training: {steps: 1, threads: 1, device: cpu}
+validation: {items: 1}
+"""
 SERIES = ["date,load,wind", *(f"2024-{1 + day // 28:02}-{1 + day % 28:02},{day % 7},{day % 5}" for day in range(60))]
 SERIES_RECIPE = """\
 name: series
@@ -134,6 +142,19 @@ def labels_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     labels(monkeypatch)
     overrides = ["name=labels", "training.steps=1", "validation.every=1"]
     train("labels.yaml", *overrides, say=lambda line: None)
+
+
+def gaps(lines: str, trained: bool = False) -> Setup:
+    """gaps.yaml, whole.txt, which it takes words out of, and lines.txt; the run too where it is `trained`."""
+
+    def write(monkeypatch: pytest.MonkeyPatch) -> None:
+        holds("gaps.yaml", GAPS if trained else GAPS.replace("whole.txt", "lines.txt"))(monkeypatch)
+        holds("whole.txt", "a b c\nb c d\n")(monkeypatch)
+        holds("lines.txt", lines)(monkeypatch)
+        if trained:
+            train("gaps.yaml", say=lambda line: None)
+
+    return write
 
 
 def series(line: int = 0, old: str = "", new: str = "", column: int | None = None) -> Setup:
@@ -296,6 +317,11 @@ SETUPS: dict[str, Setup] = {
     "a turn that holds what stands between turns": holds("words.jsonl", '["ab <turn> c", "A B"]\n'),
     "conversations that are not asked for": holds("words.jsonl", '{"turns": ["ab", "A B"]}\n'),
     "conversations backward": holds("words.jsonl", '["ab", "A B"]\n'),
+    "noise where gaps are": gaps("a b\n"),
+    "gaps that no encoder reads": gaps("a b\n"),
+    "a line that holds a gap already": gaps("a b\nc <gap> d\n"),
+    "a line without a gap": gaps("a <gap>\nc d\n", trained=True),
+    "more gaps than a model fills": gaps("a <gap>\n<gap> c <gap>\n", trained=True),
     "a key that is not there": holds("words.jsonl", '{"word": "ab", "target": "A B"}\n'),
     "unequal numbers of lines": unequal,
     "tags and words of unequal count": tags_of("a b\tX Y\nc d\tX\n"),

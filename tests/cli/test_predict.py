@@ -38,6 +38,11 @@ def test_every_search_setting_has_an_option(run_weft, model, files):
     assert search_options(parser().parse_args([str(model)])) == {}
 
 
+def test_a_model_of_pairs_has_no_gaps_to_fill(run_weft, model, files):
+    code, out, err = run_weft("predict", model, "lines.txt", "--fill")
+    assert (code, out) == (2, "") and "--fill is for models that fill gaps, which are trained with data.gaps" in err
+
+
 def test_each_output_holds_what_its_line_says(run_weft, model, files):
     options = ("--beam", 6, "--prefix", "prefix.txt", "--must", "must.txt", "--never", "never.txt")
     code, out, _ = run_weft("predict", model, "lines.txt", *options)

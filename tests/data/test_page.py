@@ -49,4 +49,4 @@ def test_recipes_of_the_page_make_batches(text: str) -> None:
 
 
 def test_there_are_recipes() -> None:
-    assert len(RECIPES) == 6
+    assert len(RECIPES) == 7

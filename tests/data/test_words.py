@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import weft.data.words
 from weft.data.turns import TURN
-from weft.data.vocabulary import Vocabulary
+from weft.data.vocabulary import SPACE, Vocabulary
 from weft.data.words import Words
 from weft.recipe.data import Vocabulary as Settings
 
@@ -69,7 +69,7 @@ def test_how_many_words_are_kept_changes_nothing(
 
 def test_whole_words_are_looked_up_as_they_are_cut_in_a_line(tmp_path: Path) -> None:
     settings = Settings(kind="bpe", size=400)
-    there = Vocabulary.learn(TEXT * 3, settings, "identity", tmp_path / "source.model", whole=[TURN])
+    there = Vocabulary.learn(TEXT * 3, settings, "identity", tmp_path / "source.model", whole=[SPACE + TURN])
     words = Words(there)
     lines = [f"the cat {TURN} sat", f"{TURN} a {TURN}cat", f"mat{TURN} on", f"{TURN}{TURN} hat {TURN}"]
     assert words.apart

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.metrics.labels import confusion, confusion_of_sets, first_accuracy, macro_f1, micro_f1, tag_accuracy
+from weft.metrics.labels import (
+    confusion,
+    confusion_of_sets,
+    first_accuracy,
+    gap_accuracy,
+    macro_f1,
+    micro_f1,
+    tag_accuracy,
+)
 from weft.metrics.score import compute, higher_is_better
 from weft.metrics.spans import span_f1, spans
 
@@ -89,3 +97,10 @@ def test_they_are_scores_like_others() -> None:
     assert (score.value, score.label, score.higher_is_better) == (100, "span F1", True)
     assert "conlleval" in score.signature
     assert not higher_is_better("loss")
+
+
+def test_gap_accuracy_counts_gaps_by_place() -> None:
+    outputs = ["cat", "a b <gap> c", "one", "x <gap> y <gap> z"]
+    references = [["cat"], ["a b <gap> d"], ["one <gap> two"], ["y"]]
+    assert gap_accuracy(outputs, references) == 100 * (1 + 1 + 1 + 0) / (1 + 2 + 2 + 1)
+    assert gap_accuracy(["cat"], [["dog", "cat"]]) == 0.0

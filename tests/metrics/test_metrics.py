@@ -88,7 +88,7 @@ def test_unknown_metric_names_the_nearest():
 def test_what_is_better():
     assert {name for name in (*LABELS, "loss") if higher_is_better(name)} == {
         "bleu", "bleu_tokenized", "chrf", "exact_match",
-        "span_f1", "tag_accuracy", "first_accuracy", "micro_f1", "macro_f1",
+        "span_f1", "tag_accuracy", "first_accuracy", "gap_accuracy", "micro_f1", "macro_f1",
     }  # fmt: skip
 
 

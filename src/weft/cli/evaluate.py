@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
     for picture in (options.picture, options.confusion):
         if picture:
             check_picture(Path(picture))
-    files = chosen_files(options, recipe.data.test)
+    files = chosen_files(options, recipe.data.test, recipe.data.gaps is None)
     several = recipe.validation.several_references if options.several_references is None else options.several_references
     items = read_items(recipe, files, chosen_columns(options, recipe.data.columns), several)
     with naming_images(files, recipe):
@@ -163,7 +163,7 @@ def run_score(options: argparse.Namespace) -> int:
     model = loaded(options)
     if options.jsonl:
         check_place(Path(options.jsonl), Path(options.jsonl).parent)
-    files = chosen_files(options, model.recipe.data.test, model.has_source)
+    files = chosen_files(options, model.recipe.data.test, model.has_source and not model.recipe.data.gaps)
     pairs = list(pairs_for(model.recipe, files, chosen_columns(options, model.recipe.data.columns)))
     if not pairs:
         raise WeftError(f"{', '.join(names(files))}: there is no pair to score")
@@ -184,7 +184,7 @@ def run_score(options: argparse.Namespace) -> int:
 
 
 def chosen_files(options: argparse.Namespace, test: Files | None, has_source: bool = True) -> Files:
-    """The pairs that the command line names, or the recipe's test pairs; a language model's have no source."""
+    """The pairs that the command line names, or the recipe's test pairs; lines alone where models make do with them."""
     from weft.recipe import Parallel
 
     if options.target and not options.source and not has_source:

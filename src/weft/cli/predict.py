@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("model", metavar="MODEL", help="a model's folder")
     predict.add_argument("file", nargs="?", default="-", metavar="FILE", help="lines; standard input without it")
     predict.add_argument("--n-best", type=int, default=1, metavar="N", help="so many outputs a line, tab-separated")
+    predict.add_argument("--fill", action="store_true", help="the whole line, its gaps filled (models of data.gaps)")
     predict.add_argument("--jsonl", action="store_true", help="scores, tokens and finish_reason, one object a line")
     predict.add_argument("--attention", action="store_true", help="with --jsonl: the attention matrix too")
     predict.add_argument(
@@ -164,7 +165,7 @@ def run(options: argparse.Namespace) -> int:
             if options.jsonl:
                 print(json.dumps(prediction.record(), ensure_ascii=False))
             else:
-                print("\t".join(str(each) for each in (prediction, *prediction.alternatives)))
+                print("\t".join(shown(each, options.fill) for each in (prediction, *prediction.alternatives)))
     if cut_off:
         told = counted(cut_off, "output was", "outputs were")
         print(f"weft: {told} cut off at the length cap (--max-ratio, --max-extra)", file=sys.stderr)
@@ -172,6 +173,15 @@ def run(options: argparse.Namespace) -> int:
         told = counted(unknown, "line holds", "lines hold")
         print(f"weft: {told} what the model has never seen (unknown_source_tokens)", file=sys.stderr)
     return 0
+
+
+def shown(prediction: Prediction, fill: bool) -> str:
+    """The output, or the line whose gaps it fills."""
+    if not fill:
+        return str(prediction)
+    if prediction.filled is None:
+        raise WeftError("--fill is for models that fill gaps, which are trained with data.gaps")
+    return prediction.filled
 
 
 def run_vector(options: argparse.Namespace) -> int:

@@ -49,8 +49,9 @@ def fingerprint(
     `source` is the tokenizer of a pretrained encoder, where vocabularies are learnt.
     """
     data = recipe.data
+    shaping = {"columns", "max_length", "duplicates", "gaps"}
     settings: dict[str, Any] = {
-        "data": data.model_dump(mode="json", include={"columns", "max_length", "duplicates"}, exclude_none=True),
+        "data": data.model_dump(mode="json", include=shaping, exclude_none=True),
         "dev_fraction": data.dev_fraction if data.dev is None else None,
         "shared": recipe.vocabulary.shared,
         "vocabulary": (
@@ -89,9 +90,9 @@ def fingerprint(
 
 
 def keeps_text(recipe: Recipe) -> bool:
-    """Whether the text of what is trained on is needed again, for other pieces or other characters each time."""
+    """Whether the text of what is trained on is needed again, for other pieces, characters or gaps each time."""
     sides = recipe.vocabulary.source, recipe.vocabulary.target
-    if recipe.model.input.kind == "image":  # whose names are their text
+    if recipe.model.input.kind == "image" or recipe.data.gaps:  # whose names are their text
         return True
     return any(side.sampling for side in sides) or recipe.data.noise.characters > 0
 

@@ -8,6 +8,7 @@ from hashlib import blake2b, file_digest
 from pathlib import Path
 
 from weft.data.cells import listed, place_of
+from weft.data.gaps import read_gaps
 from weft.data.images import NUMBERED, IdxFile, idx_sizes, is_parquet
 from weft.data.read import (
     COMPRESSED,
@@ -29,7 +30,7 @@ WHOLE = "image"  # what stands for the target where the image itself is to come 
 
 
 def pairs_for(recipe: Recipe, files: Files, columns: Columns, key: str = "the pairs") -> Iterator[Pair]:
-    """What `read_pairs` gives, with sources as the recipe's model takes them: lines, or names of images.
+    """What `read_pairs` gives, with sources as the recipe's model takes them: lines, with gaps too, or names of images.
 
     Targets that are tags are as many as they ought to be, or a WeftError says where they are not, after `key`.
     """
@@ -46,6 +47,8 @@ def untagged_pairs(recipe: Recipe, files: Files, columns: Columns) -> Iterator[P
         return read_captioned(files, columns, recipe.data.images)
     if recipe.factors and not columns.factors:
         return ((" ".join(source.split()), target) for source, target in read_pairs(files, columns))
+    if recipe.data.gaps and isinstance(files, Parallel) and files.source is None:
+        return read_gaps(files, recipe.data.gaps)
     return read_pairs(files, columns)
 
 

@@ -16,6 +16,7 @@ from weft.data import direction
 from weft.data.batch import Padded, Pixels, pad, pad_factored
 from weft.data.cache import cache_folder, fingerprint, key, place_of_images, remove_abandoned, spool
 from weft.data.counts import Counts
+from weft.data.gaps import GapCheck
 from weft.data.mix import Mix
 from weft.data.preparation import COUNTS, SOURCE, TARGET, Preparation, Report
 from weft.data.store import Ids, Store
@@ -178,6 +179,8 @@ def check(recipe: Recipe, vocabularies: tuple[Vocabulary, Vocabulary] | None) ->
     """WeftError where the vocabularies cannot do what the recipe wants of them."""
     if recipe.data.direction == "both" and vocabularies is not None:
         direction.tokens(vocabularies[0])
+    if recipe.data.gaps and vocabularies is not None:
+        GapCheck(recipe.data.gaps, vocabularies[0])
     kind, sampling = recipe.vocabulary.source.kind, recipe.vocabulary.target.sampling
     if recipe.vocabulary.shared and sampling and kind not in ("bpe", "unigram"):
         raise WeftError(

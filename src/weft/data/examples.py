@@ -1,4 +1,4 @@
-"""What a model is trained on: pairs of the corpus in batches, each time with new noise and in new pieces."""
+"""What a model is trained on: pairs of the corpus in batches, each time with new noise or gaps and in new pieces."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from weft.data.chance import Chance
 from weft.data.corpus import Corpus, Prepared
 from weft.data.direction import turned
 from weft.data.factors import words_of
+from weft.data.gaps import filled, other_gaps
 from weft.data.noise import SOURCE_PIECES, TARGET_PIECES, drop_fed, mistyped, noisy
 from weft.data.store import Ids
 from weft.data.vocabulary import Vocabulary
-from weft.recipe import Recipe
+from weft.recipe import Gaps, Recipe
 
 
 class Examples:
@@ -30,6 +31,7 @@ class Examples:
         sides = turned(recipe).vocabulary
         self.sampling = sides.source.sampling, sides.target.sampling
         self.rewritten = bool(self.settings.characters or self.sampling[0])
+        self.gaps = recipe.data.gaps
         self.moved = bool(self.settings.drop or self.settings.swap or self.settings.mask)
         self.letters = data.source.letters if self.settings.characters else ""
         self.order = Order(
@@ -43,11 +45,14 @@ class Examples:
         rows = draw % len(self.corpus)
         chance = Chance(self.seed, epoch, draw)
         places = rows.tolist()
-        if self.corpus.positions:
-            source: Padded = self.corpus.images(places)
+        if self.gaps:
+            sources, targets = self.other_gaps(places, self.gaps, chance)
+            batch = batch_of(pad(sources, last=Vocabulary.eos), targets, rows)
+        elif self.corpus.positions:
+            batch = batch_of(self.corpus.images(places), self.targets(places, chance), rows)
         else:
             source = self.corpus.padded(places, self.sources(places, chance))
-        batch = batch_of(source, self.targets(places, chance), rows)
+            batch = batch_of(source, self.targets(places, chance), rows)
         if self.settings.target_drop:
             drop_fed(batch.fed, self.settings.target_drop, chance, self.target.unk)
         return batch
@@ -57,6 +62,22 @@ class Examples:
         row %= len(self.corpus)
         target = self.target.pieces(self.corpus.target(row).tolist())
         return {"row": row, "source": self.corpus.shown_source(row, self.source), "target": target}
+
+    def other_gaps(self, rows: list[int], gaps: Gaps, chance: Chance) -> tuple[list[Ids], list[Ids]]:
+        """Lines with other words taken out, and those; the stored pair where that gives too many pieces."""
+        lines = [filled(self.corpus.source_text(row), self.corpus.target_text(row)) for row in rows]
+        pairs = other_gaps(lines, gaps, chance)
+        none = [np.zeros(0, np.int32)] * len(rows)
+        sources = self.pieces(
+            self.source, [pair[0] for pair in pairs], self.sampling[0], chance.seeds(SOURCE_PIECES), none
+        )
+        targets = self.pieces(
+            self.target, [pair[1] for pair in pairs], self.sampling[1], chance.seeds(TARGET_PIECES), none
+        )
+        for place, row in enumerate(rows):
+            if not (len(sources[place]) and len(targets[place])):
+                sources[place], targets[place] = self.corpus.source(row), self.corpus.target(row)
+        return sources, targets
 
     def sources(self, rows: list[int], chance: Chance) -> list[Ids]:
         if not (self.rewritten or self.moved):

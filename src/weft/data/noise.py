@@ -13,7 +13,8 @@ from weft.data.chance import Chance
 from weft.data.store import Ids
 from weft.recipe import Noise
 
-DROP, SWAP, MASK, TARGET_DROP, MISTYPE, MISTAKE, LETTER, SOURCE_PIECES, TARGET_PIECES = range(9)  # of random numbers
+# purposes of random numbers
+DROP, SWAP, MASK, TARGET_DROP, MISTYPE, MISTAKE, LETTER, SOURCE_PIECES, TARGET_PIECES, GAPS = range(10)
 
 Places = NDArray[np.int64]
 

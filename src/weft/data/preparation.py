@@ -26,12 +26,13 @@ from weft.data.counts import Counts, Part
 from weft.data.direction import TOKENS
 from weft.data.encoding import EXAMPLES_SHOWN, Encoded, Encoder, Tally
 from weft.data.factors import Factors, words_of
+from weft.data.gaps import pieces_of_gaps
 from weft.data.images import ImageError, ImageReader
 from weft.data.read import Pair, has_source
 from weft.data.store import SIDES, Add, Side, written
 from weft.data.survey import DEV, DROPPED, EMPTY_SOURCE, EMPTY_TARGET, HELD_OUT, TRAIN, Hashes, Survey, repeated
 from weft.data.turns import TURN
-from weft.data.vocabulary import Vocabulary
+from weft.data.vocabulary import SPACE, Vocabulary
 from weft.data.workers import Workers
 from weft.errors import WeftError, counted
 from weft.files import write_text
@@ -136,8 +137,9 @@ class Preparation:
             Given(key, there, self.pairs, part, Column(folder, np.uint8), Column(folder, np.uint64), self.together)
             for key, there, part in zip(keys, files, self.counts.parts, strict=True)
         ]
-        self.split_side: Side = 0 if has_source(self.data.train) else 1
-        self.has_source = not self.images and any(has_source(corpus.files) for corpus in self.corpora)
+        self.split_side: Side = 0 if self.data.gaps or has_source(self.data.train) else 1
+        with_source = self.data.gaps or any(has_source(corpus.files) for corpus in self.corpora)
+        self.has_source = not self.images and bool(with_source)
 
     def pairs(self, files: Files, key: str) -> Iterator[Pair]:
         return pairs_for(self.recipe, files, self.data.columns, key)
@@ -242,7 +244,9 @@ class Preparation:
 
         def learnt(settings: weft.recipe.Vocabulary, name: str, *sides: Side) -> Vocabulary:
             control = TOKENS.values() if self.data.direction == "both" else ()
-            whole = [TURN] if self.data.columns.turns and 0 in sides else []
+            whole = [SPACE + TURN] if self.data.columns.turns and 0 in sides else []
+            if self.data.gaps:
+                whole = pieces_of_gaps(settings.kind)
             return Vocabulary.learn(
                 lines(*sides), settings, self.settings.normalization, self.folder / name, control=control, whole=whole
             )

@@ -75,12 +75,12 @@ class Vocabulary:
         `word` splits at spaces and leaves rarer words unknown; the other kinds have every character of all lines.
         `byte_fallback` concerns bpe and unigram; SentencePiece has none for words and characters. Of more than a
         million lines a fixed random sample is learnt from, of very long lines the first 16,000 characters. Equal
-        lines give equal pieces. Pieces of `control` follow the special ones; no text is encoded as them. Words of
-        `whole` are one piece each, with the space before them. Raises WeftError where there is no text, or where
+        lines give equal pieces. Pieces of `control` follow the special ones; no text is encoded as them. Pieces of
+        `whole`, with U+2581 for a space, are never cut. Raises WeftError where there is no text, or where
         `size` cannot hold all characters.
         """
         sample, characters = sampled(lines)
-        control, whole = list(control), [SPACE + word for word in whole]
+        control, whole = list(control), list(whole)
         if not sample:
             raise WeftError(f"vocabulary.{path.stem}: there is no text to make a vocabulary from")
         if normalization == "nfkc":

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product, zip_longest
 
+from weft.recipe import GAP
+
 Lines = Sequence[str]
 References = Sequence[Sequence[str]]
 NOTHING = "-"  # in a confusion, stands for a label that there is not
@@ -28,6 +30,16 @@ def first_accuracy(hypotheses: Lines, references: References) -> float:
         for hypothesis, alternatives in zip(hypotheses, references, strict=True)
     ]
     return 100 * sum(one == other for one, other in firsts) / len(firsts)
+
+
+def gap_accuracy(hypotheses: Lines, references: References) -> float:
+    """Percent of gaps with the answer of the first reference; answers to several gaps stand between `GAP`."""
+    right = gaps = 0
+    for hypothesis, alternatives in zip(hypotheses, references, strict=True):
+        said, wanted = ([answer.split() for answer in line.split(GAP)] for line in (hypothesis, alternatives[0]))
+        right += sum(one == other for one, other in zip(said, wanted, strict=False))
+        gaps += len(wanted)
+    return 100 * right / gaps
 
 
 def micro_f1(hypotheses: Lines, references: References) -> float:

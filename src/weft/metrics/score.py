@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from weft.errors import WeftError, nearest
-from weft.metrics.labels import first_accuracy, macro_f1, micro_f1, tag_accuracy
+from weft.metrics.labels import first_accuracy, gap_accuracy, macro_f1, micro_f1, tag_accuracy
 from weft.metrics.rate import error_rate, exact_match
 from weft.metrics.spans import span_f1
 
@@ -25,6 +25,7 @@ LABELS = {
     "span_f1": "span F1",
     "tag_accuracy": "tag accuracy",
     "first_accuracy": "first label accuracy",
+    "gap_accuracy": "gap accuracy",
     "micro_f1": "micro F1",
     "macro_f1": "macro F1",
 }
@@ -37,6 +38,7 @@ OURS = {
     "span_f1": "spans:conlleval|refs:first",
     "tag_accuracy": "units:whitespace|refs:first",
     "first_accuracy": "units:whitespace|refs:first",
+    "gap_accuracy": "units:gaps|refs:first",
     "micro_f1": "labels:whitespace|refs:first",
     "macro_f1": "labels:whitespace|refs:first",
 }
@@ -44,6 +46,7 @@ BY_LABELS = {
     "span_f1": span_f1,
     "tag_accuracy": tag_accuracy,
     "first_accuracy": first_accuracy,
+    "gap_accuracy": gap_accuracy,
     "micro_f1": micro_f1,
     "macro_f1": macro_f1,
 }

@@ -1,6 +1,6 @@
 """Every setting there is, typed and checked: whole.py is the recipe, each other file one part of it."""
 
-from weft.recipe.data import Columns, Data, Files, Mixed, Noise, Parallel, Vocabularies, Vocabulary
+from weft.recipe.data import GAP, Columns, Data, Files, Gaps, Mixed, Noise, Parallel, Vocabularies, Vocabulary
 from weft.recipe.ends import ImageInput, TokenInput, TokenOutput, ValuesInput, ValuesOutput
 from weft.recipe.file import apply_override, checked, dump, json_schema, load
 from weft.recipe.model import Model
@@ -31,6 +31,7 @@ from weft.recipe.training import Feeding, Optimizer, Schedule, Start, Training, 
 from weft.recipe.whole import Recipe
 
 __all__ = [
+    "GAP",
     "Attention",
     "Columns",
     "Context",
@@ -41,6 +42,7 @@ __all__ = [
     "Embedding",
     "Feeding",
     "Files",
+    "Gaps",
     "IdentityEncoder",
     "ImageInput",
     "LabelDecoder",

@@ -9,6 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from weft.recipe.section import Part, Section
 from weft.recipe.series import Series
 
+GAP = "<gap>"  # stands in a line for words that were taken out, and between the answers to several gaps
+
 
 class Parallel(Section):
     """Two files (or lists of files) that belong together line by line; `source: null` is text without a source."""
@@ -78,6 +80,13 @@ class Noise(Section):
     target_drop: Part = Field(0.0, description="probability that a token fed to the decoder becomes unknown")
 
 
+class Gaps(Section):
+    """Lines alone become pairs: some words of each are taken out, other ones each time, and are to be said (cloze)."""
+
+    count: int = Field(1, ge=1, description="gaps in a line: from one to so many, each number as often")
+    longest: int = Field(1, ge=1, description="words in a gap: from one to so many, each number as often")
+
+
 class Data(Section):
     train: Files = Field(description="a file, a glob, a list of them, '-' for standard input, or {source, target}")
     also: list[Mixed] = Field([], description="further corpora to train on, each with its weight")
@@ -94,6 +103,7 @@ class Data(Section):
     max_length: int = Field(256, ge=1, description="longer pairs, in pieces of either side, are left out and counted")
     duplicates: Literal["keep", "drop"] = Field("keep", description="what becomes of a pair that was there before")
     noise: Noise = Noise()
+    gaps: Gaps | None = Field(None, description="fill gaps: `train` and `dev` are lines alone (`source: null`)")
     series: Series | None = Field(None, description="forecasting: how the numbers of `train` are read")
 
     @field_validator("train", "dev", "test", mode="before")
@@ -105,6 +115,20 @@ class Data(Section):
     def conversations_go_forward(self) -> Data:
         if self.columns.turns and self.direction != "forward":
             raise ValueError(f"data.columns.turns makes answers the targets, but data.direction is '{self.direction}'")
+        return self
+
+    @model_validator(mode="after")
+    def gaps_are_taken_out_of_lines(self) -> Data:
+        if self.gaps is None:
+            return self
+        given = {"data.train": self.train, "data.dev": self.dev}
+        given |= {f"data.also.{number}.train": mixed.train for number, mixed in enumerate(self.also)}
+        for key, files in given.items():
+            if files is not None and not (isinstance(files, Parallel) and files.source is None):
+                raise ValueError(f"data.gaps makes pairs of lines; expected {key}: {{source: null, target: FILE}}")
+        asked = {f"data.noise.{key}": getattr(self.noise, key) for key in ("drop", "mask", "swap", "characters")}
+        if wrong := next((key for key, value in asked.items() if value), None):
+            raise ValueError(f"{wrong} has no place beside data.gaps, which it could take out or move")
         return self
 
 

@@ -152,6 +152,16 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def gaps_are_filled_from_their_line(self) -> Recipe:
+        if self.data.gaps is None:
+            return self
+        if not self.vocabulary.shared:
+            raise ValueError("data.gaps takes the answers out of the lines, which needs vocabulary.shared: true")
+        if self.model.encoder.kind == "none":
+            raise ValueError("model.encoder.kind is none, but data.gaps needs one to read the line with the gap")
+        return self
+
+    @model_validator(mode="after")
     def images_are_no_tokens(self) -> Recipe:
         if self.model.input.kind != "image":
             if self.data.images is not None:

@@ -79,7 +79,7 @@ def mean_loss(model: Model, corpus: Corpus, rows: Rows, tokens: int) -> float:
 
 
 def default_metrics(recipe: Recipe) -> list[str]:
-    """The recipe's metrics; without any, those of tags, error rates for words, or BLEU and chrF for running text.
+    """The recipe's metrics; without any, those of tags or gaps, error rates of words, BLEU and chrF of text.
 
     A language model has nothing to answer, and is measured by its loss alone.
     """
@@ -94,6 +94,8 @@ def default_metrics(recipe: Recipe) -> list[str]:
             "both": ["exact_match", "first_accuracy", "tag_accuracy"],
             "labels": ["micro_f1", "macro_f1", "exact_match"],
         }[recipe.tags]
+    if gaps := recipe.data.gaps:
+        return ["exact_match", "gap_accuracy"] if gaps.count > 1 else ["exact_match"]
     return ["line_error_rate", "unit_error_rate"] if recipe.vocabulary.target.kind == "word" else ["bleu", "chrf"]
 
 

@@ -21,6 +21,7 @@ class Prediction:
     unknown: int = 0  # source tokens that the vocabulary does not have
     attention: Tensor | None = None  # (T,S) rows: tokens and the end; columns: source_tokens and the end
     labels: dict[str, float] | None = None  # of a decoder of labels: how probable each is, there or not
+    filled: str | None = None  # of a line with gaps, the line with the text in them
     utility: float | None = None  # with minimum Bayes risk: mean chrF against the samples, 0..100
     alternatives: list[Prediction] = field(default_factory=list)
 
@@ -38,6 +39,8 @@ class Prediction:
         }
         if self.labels is not None:
             plain["labels"] = self.labels
+        if self.filled is not None:
+            plain["filled"] = self.filled
         if self.unknown:
             plain["unknown_source_tokens"] = self.unknown
         if self.utility is not None:

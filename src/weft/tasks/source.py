@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from weft.data.batch import Padded, Pixels, pad, pad_factored
 from weft.data.direction import Direction, directed
 from weft.data.factors import Factors, factored, words_of
+from weft.data.gaps import GapCheck
 from weft.data.images import ImageError, ImageReader, Picture
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
@@ -49,12 +50,16 @@ class TokenSource:
     def __init__(self, recipe: Recipe, vocabulary: Vocabulary) -> None:
         self.recipe = recipe
         self.vocabulary = vocabulary
+        self.gaps = GapCheck(recipe.data.gaps, vocabulary) if recipe.data.gaps else None
 
     def encoded(self, lines: Sequence[Line], direction: Direction) -> Sequence[Any]:
         texts = [line.text for line in lines]
         if self.recipe.tags in ("words", "both"):
             texts = [" ".join(text.split()) for text in texts]
         ids = self.vocabulary.encode_lines(texts)
+        if self.gaps:
+            for line, of_line in zip(lines, ids, strict=True):
+                self.gaps.check(line.number, of_line)
         return directed(ids, direction, self.recipe, self.vocabulary)
 
     def padded(self, sources: Sequence[Any]) -> Padded:

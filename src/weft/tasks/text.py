@@ -16,6 +16,7 @@ from pydantic import ValidationError
 import weft.models.device
 from weft.data.batch import Padded, pad
 from weft.data.direction import Direction, turned
+from weft.data.gaps import filled
 from weft.data.tagged import count
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError, counted, nearest
@@ -144,7 +145,10 @@ class Model:
     ) -> list[Prediction]:
         """One Prediction a line, in order, of lines that are sorted by length together."""
         lines_in = self.measured(self.encoded(lines, direction), strategy.settings)
-        return self.block(lines_in, n_best, attention, strategy)
+        predictions = self.block(lines_in, n_best, attention, strategy)
+        if self.recipe.data.gaps is None:
+            return predictions
+        return [in_line(line.text, prediction) for line, prediction in zip(lines, predictions, strict=True)]
 
     def encoded(self, lines: list[Line], direction: Direction) -> list[Encoded]:
         """Lines in ids; a language model's lines are what its outputs begin with."""
@@ -324,6 +328,12 @@ def load(folder: str | Path | Sequence[str | Path], device: str = "cpu", weights
     if weights == "int8":
         quantized.quantize(loaded.network)
     return Model(turned(loaded.recipe), loaded.network, loaded.source, loaded.target, weights=weights)
+
+
+def in_line(line: str, prediction: Prediction) -> Prediction:
+    """A prediction, and its alternatives, with the line whose gaps they fill."""
+    others = [in_line(line, other) for other in prediction.alternatives]
+    return replace(prediction, filled=filled(line, prediction.text), alternatives=others)
 
 
 def check_target(mine: Vocabulary, other: Vocabulary, called: str) -> None:

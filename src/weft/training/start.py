@@ -205,6 +205,7 @@ def same_pieces_asked(before: Recipe, now: Recipe) -> bool:
         turned(recipe).vocabulary.model_dump(exclude={"source": {"sampling"}, "target": {"sampling"}})
         for recipe in (before, now)
     )
+    then["gaps"], wanted["gaps"] = (recipe.data.gaps is not None for recipe in (before, now))
     return then == wanted and (now.data.direction != "both" or before.data.direction == "both")
 
 
