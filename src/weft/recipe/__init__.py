@@ -21,6 +21,7 @@ from weft.recipe.parts import (
     TransformerDecoder,
     TransformerEncoder,
     TransformerStack,
+    Variational,
 )
 from weft.recipe.search import Search
 from weft.recipe.section import Section
@@ -67,6 +68,7 @@ __all__ = [
     "Validation",
     "ValuesInput",
     "ValuesOutput",
+    "Variational",
     "Vectors",
     "Vocabularies",
     "Vocabulary",
