@@ -11,7 +11,7 @@ from weft.data.batch import Batch, Order, Padded, Rows, pad
 from weft.data.chance import Chance
 from weft.data.corpus import Corpus, Prepared
 from weft.data.direction import turned
-from weft.data.noise import SOURCE_PIECES, TARGET_PIECES, drop_fed, mistyped, noisy
+from weft.data.noise import SOURCE_PIECES, TARGET_PIECES, drop_fed, mistyped, noisy, speckled
 from weft.data.store import Ids
 from weft.data.vocabulary import Vocabulary
 from weft.recipe import Recipe
@@ -43,7 +43,8 @@ class Examples:
         chance = Chance(self.seed, epoch, draw)
         places = rows.tolist()
         if self.corpus.positions:
-            source: Padded = self.corpus.images(places)
+            images = self.corpus.images(places)
+            source: Padded = speckled(images, self.settings, chance) if self.settings.of_images else images
         else:
             source = pad(self.sources(places, chance), last=Vocabulary.eos)
         batch = batch_of(source, self.targets(places, chance), rows)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weft.data.batch import Batch, Padded
+from weft.data.batch import Batch, Padded, Pixels
 from weft.models.base import Memory
 from weft.models.pretrained import PretrainedEncoder
 from weft.models.seq2seq import Seen, Seq2Seq, encoder
@@ -75,12 +75,13 @@ class Autoencoder(Seq2Seq):
     def loss(
         self, batch: Batch, smoothing: float, feed: Callable[[Any, Batch], Seen] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The mean error of an image's values, summed over images: squared, or binary cross-entropy in nats.
+        """The mean error of an image's values before noise, over images: squared, or binary cross-entropy in nats.
 
         Of a variational one it is the sum over an image's values and the divergence of its vector, by its weight. Each
         image counts as often as its target has tokens, as in all that goes over a batch.
         """
-        wanted = (batch.source.data / 255).flatten(1)
+        source = batch.source
+        wanted = ((source.clean if isinstance(source, Pixels) else source.data) / 255).flatten(1)
         scores, _, divergence = feed(self, batch) if feed else self.seen(batch)
         if self.by_entropy:
             errors = F.binary_cross_entropy_with_logits(scores, wanted, reduction="none")

@@ -106,7 +106,7 @@ def check_image(model: Model) -> None:
 
 
 def check_variational(model: Model) -> None:
-    """ValueError where the decoder sees more than the vector, or where its loss is not in nats, as the divergence is."""
+    """ValueError where the decoder sees more than the vector, or its loss is not in nats, as the divergence is."""
     assert model.context.variational is not None
     needs = "model.context.variational draws the one vector that a decoder sees: "
     if not model.sees_context_only:
@@ -120,7 +120,8 @@ def check_variational(model: Model) -> None:
         raise ValueError("model.context.variational.width is given; the vector of pixels is model.decoder.vector wide")
     if model.decoder.loss != "entropy":
         raise ValueError(
-            f"model.context.variational counts in nats, but model.decoder.loss is {model.decoder.loss}; expected entropy"
+            f"model.context.variational counts in nats, but model.decoder.loss is {model.decoder.loss}; "
+            f"expected entropy"
         )
 
 
