@@ -14,7 +14,7 @@ import pytest
 import yaml
 from learning import MODELS
 from matplotlib.image import imread
-from shapes import CELL, CELLS, INPUT, picture, write_idx
+from shapes import CELLS, INPUT, picture, write_idx
 from test_resume import Killed, quiet, tensors, train_until_done
 
 import weft
@@ -166,7 +166,7 @@ def test_noise_is_on_what_goes_in_and_not_on_what_is_wanted(
     ("override", "message"),
     [
         ("model.decoder.loss=squared", "counts in nats, but model.decoder.loss is squared; expected entropy"),
-        ("model.context.variational.width=4", "the vector of pixels is model.decoder.vector wide"),
+        ("model.context.variational.width=4", "is 4, but the vector of pixels is as wide as"),
         ("model.context.variational.annealing=cosine", "annealing"),
     ],
 )

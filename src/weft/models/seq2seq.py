@@ -114,6 +114,7 @@ class Seq2Seq(nn.Module):
         return self.decoded(self.encode(source), fed)
 
     def decoded(self, memory: Memory, fed: Padded) -> tuple[Tensor, Tensor | None]:
+        """The same of a source that is known."""
         wanted = self.output.needs_weights or not self.training
         found: tuple[Tensor, Tensor | None] = self.decoder(self.target_input(fed.data), memory, wanted)
         return found

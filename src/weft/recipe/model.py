@@ -117,7 +117,10 @@ def check_variational(model: Model) -> None:
     if not isinstance(model.decoder, PixelDecoder):
         return
     if model.context.variational.width is not None:
-        raise ValueError("model.context.variational.width is given; the vector of pixels is model.decoder.vector wide")
+        raise ValueError(
+            f"model.context.variational.width is {model.context.variational.width}, "
+            f"but the vector of pixels is as wide as model.decoder.vector says"
+        )
     if model.decoder.loss != "entropy":
         raise ValueError(
             f"model.context.variational counts in nats, but model.decoder.loss is {model.decoder.loss}; "

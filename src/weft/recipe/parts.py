@@ -56,7 +56,7 @@ class Variational(Section):
     annealing: Literal["none", "linear", "sigmoid"] = Field(
         "linear", description="how the weight comes up from 0 while training (Bowman et al. 2016, section 3.1)"
     )
-    over: int = Field(5000, ge=1, description="steps that it takes to")
+    over: int = Field(5000, ge=1, description="steps until all of it is there (sigmoid: 0.998)")
     free_bits: float = Field(
         0.0, ge=0.0, description="nats of each item's divergence that cost nothing while training (Kingma et al. 2016)"
     )
