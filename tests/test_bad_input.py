@@ -356,6 +356,8 @@ SETUPS: dict[str, Setup] = {
     "a grid without positions": two_images(image()),
     "patches that do not divide the image": two_images(image()),
     "noise that images do not have": two_images(image()),
+    "a drawn vector beside a squared error": two_images(image()),
+    "a width of the vector of pixels": two_images(image()),
     "an image without an encoder": two_images(image()),
     "an unknown key": recipe_with("{steps: 4", "{stepz: 4"),
     "a value of another type": recipe_with("{steps: 4", "{steps: many"),

@@ -16,9 +16,10 @@ import weft
 from weft.data.captions import pairs_for
 from weft.look.grid import draw_rows
 from weft.recipe import Files
-from weft.tasks.reconstruction import between, reconstructed, squared_error
+from weft.tasks.reconstruction import decoded, reconstructed, squared_error
 from weft.tasks.source import ImageSource
 from weft.tasks.text import Model
+from weft.tasks.vectors import between
 
 SHOWN = 10
 STEP = 13  # between test images that are shown
@@ -58,8 +59,8 @@ def main() -> None:
         "in": images[shown],
         f"autoencoder, {width} numbers": back[shown],
         f"principal components, {width} numbers": projected[shown],
-        "from the first to the second, on a line between their vectors": between(
-            model, names[shown[0]], names[shown[1]], SHOWN
+        "from the first to the second, on a line between their vectors": decoded(
+            model, between(model, names[shown[0]], names[shown[1]], SHOWN)
         ),
     }
     draw_rows(rows, options.out)

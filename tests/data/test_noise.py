@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from weft.data.batch import pad
+from weft.data.batch import Pixels, pad
 from weft.data.chance import Chance
-from weft.data.noise import drop_fed, mistyped, noisy
+from weft.data.noise import drop_fed, mistyped, noisy, speckled
 from weft.recipe import Noise
 
 UNK = 1
@@ -150,3 +151,19 @@ def test_every_mistake_is_made() -> None:
     assert {"abc", "aabcd", "bacd", "abcz"} <= after
     assert "abcd" in after
     assert set(mistyped(["aa"] * 200, 0.3, chance(200), "ab")) >= {"ab", "ba"}
+
+
+def test_noise_on_images_is_as_much_as_is_said_and_an_images_own() -> None:
+    data = torch.randint(40, 200, (6, 3, 20, 30), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    images = Pixels(data, torch.full((6,), 4))
+    kind = Noise(pixel_drop=0.25, pixel_noise=0.05)
+    found = speckled(images, kind, chance(6))
+    black = (found.data == 0).all(1)
+    assert float(black.float().mean()) == pytest.approx(0.25, abs=0.02)
+    change = (found.data.float() - data)[~black[:, None].expand_as(data)]
+    assert float(change.std()) == pytest.approx(0.05 * 255, rel=0.05)
+    assert torch.equal(found.clean, data) and torch.equal(images.clean, data)
+    alone = speckled(images.part(torch.tensor([2])), kind, chance(1, first=2))
+    assert torch.equal(alone.data[0], found.data[2])
+    assert torch.equal(found.part(torch.tensor([4])).clean[0], data[4])
+    assert not torch.equal(speckled(images, kind, chance(6, epoch=1)).data, found.data)

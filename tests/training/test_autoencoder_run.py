@@ -12,7 +12,8 @@ from shapes import CELL, CELLS, INPUT, picture, write_idx
 import weft
 from weft.cli.main import main
 from weft.errors import WeftError
-from weft.tasks.reconstruction import between, reconstructed, squared_error
+from weft.tasks.reconstruction import decoded, reconstructed, squared_error
+from weft.tasks.vectors import between
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_images_come_back_nearer_than_their_mean(learnt):
     assert images.shape == back.shape == (10, 1, CELL, CELL * CELLS)
     mean = np.broadcast_to(images.mean(0), images.shape)
     assert squared_error(images, back) < 0.1 * squared_error(images, mean)
-    row = between(model, names[0], names[1], 5)
+    row = decoded(model, between(model, names[0], names[1], 5))
     assert row[[0, -1]] == pytest.approx(back[:2], abs=1e-5)
     assert model.vectors(names).shape == (10, 6)
 

@@ -47,15 +47,15 @@ def test_teacher_forcing_and_free_running_do_not_change_with_the_step() -> None:
 @pytest.mark.parametrize("decoder", ["gru", "luong", "fused", "pre", "conv", "ssru"])
 def test_all_of_the_target_is_teacher_forcing(decoder: str) -> None:
     model = small_model("gru", decoder)
-    forced, _ = teacher_forcing(model, batch())
-    own, _ = OwnTokens(1.0, sampled=False)(model, batch())
+    forced, *_ = teacher_forcing(model, batch())
+    own, *_ = OwnTokens(1.0, sampled=False)(model, batch())
     torch.testing.assert_close(own, forced, atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("decoder", ["gru", "luong", "fused"])
 def test_free_running_is_fed_the_greedy_output(decoder: str) -> None:
     model, given = small_model("gru", decoder), batch()
-    features, _ = OwnTokens(0.0, sampled=False)(model, given)
+    features, *_ = OwnTokens(0.0, sampled=False)(model, given)
     fixed, state = model.start(given.source)
     tokens = given.fed.data[:, 0]
     for time in range(given.fed.data.size(1)):
@@ -70,7 +70,7 @@ def test_two_passes_feed_what_the_first_one_said() -> None:
     said = model.output(features).argmax(-1)
     fed = torch.cat([given.fed.data[:, :1], said[:, :-1]], 1)
     expected, _ = model(given.source, Padded(fed, given.fed.lengths))
-    got, _ = OwnTokens(0.0, sampled=False)(model, given)
+    got, *_ = OwnTokens(0.0, sampled=False)(model, given)
     torch.testing.assert_close(got, expected, atol=1e-10, rtol=0)
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from weft.look.overlay import Overlay
     from weft.tasks.text import Model, Prediction
 
-BETWEEN = 9  # images, with both ends
+BETWEEN = 9  # vectors, with both ends
+ROW = 10  # images beside each other
 END = "∎"  # one column wide, where `</s>` would widen all
 
 
@@ -53,7 +54,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="IMAGE",
         help="images, and what an autoencoder makes of them",
     )
-    which.add_argument("--between", nargs=2, metavar="IMAGE", help="what an autoencoder makes between two")
+    which.add_argument(
+        "--between",
+        nargs=2,
+        metavar=("ONE", "OTHER"),
+        help="what an autoencoder makes of vectors on the way from one line or image to another",
+    )
+    which.add_argument("--prior", type=int, metavar="N", help="what a variational one makes of vectors from N(0,1)")
+    look.add_argument("--noise", action="store_true", help="with --reconstruct: put the recipe's noise on the images")
     look.add_argument("--among", metavar="FILE", help="the lines, or images, that --nearest looks through")
     look.add_argument("--count", type=int, default=5, metavar="N", help="how many of the nearest")
     look.add_argument(
@@ -77,8 +85,8 @@ def run(options: argparse.Namespace) -> int:
         length(options)
     elif options.nearest:
         nearest(options)
-    elif options.reconstruct or options.between:
-        images(options)
+    elif options.reconstruct or options.between or options.prior is not None:
+        vectors(options)
     elif options.forecast is not None:
         forecast(options)
     else:
@@ -242,19 +250,61 @@ def nearest(options: argparse.Namespace) -> None:
             print(f"  {of_line[place]:.3f}  {others[place]}")
 
 
-def images(options: argparse.Namespace) -> None:
-    from weft.look.grid import draw_rows
-    from weft.tasks.reconstruction import between, reconstructed
+def vectors(options: argparse.Namespace) -> None:
+    """What comes back of inputs, of vectors between two, or of vectors that are drawn: a picture, or lines."""
+    from weft.tasks.reconstruction import network_of
     from weft.tasks.text import load
+
+    if options.noise and not options.reconstruct:
+        raise WeftError("--noise is put on the images of --reconstruct")
+    model = load(options.model, options.device)
+    if model.recipe.model.decoder.kind == "pixels" or options.reconstruct:
+        network_of(model)
+        images(options, model)
+    else:
+        lines(options, model)
+
+
+def images(options: argparse.Namespace, model: Model) -> None:
+    from weft.look.grid import draw_rows
+    from weft.tasks.reconstruction import decoded, denoised, reconstructed
+    from weft.tasks.vectors import between, prior
 
     drawn = Path(options.out or Path(options.model) / "images.png")
     check_picture(drawn)
-    model = load(options.model, options.device)
     if options.between:
         one, other = options.between
-        rows = {f"from {one} to {other}": between(model, one, other, BETWEEN)}
+        rows = {f"from {one} to {other}": decoded(model, between(model, one, other, BETWEEN))}
+    elif options.prior is not None:
+        found = decoded(model, prior(model, options.prior, seed_of(options, model)))
+        parts = [found[start : start + ROW] for start in range(0, len(found), ROW)]
+        rows = {f"from N(0,1), {ROW * row + 1} to {ROW * row + len(part)}": part for row, part in enumerate(parts)}
+    elif options.noise:
+        rows = dict(zip(("clean", "in", "out"), denoised(model, options.reconstruct), strict=True))
     else:
         rows = dict(zip(("in", "out"), reconstructed(model, options.reconstruct), strict=True))
     with writing(drawn):
         draw_rows(rows, drawn)
     print(drawn)
+
+
+def lines(options: argparse.Namespace, model: Model) -> None:
+    """One line for each vector; between two lines, with how much of the way is behind it."""
+    from weft.tasks.vectors import between, positions, prior, said
+
+    if options.prior is not None:
+        drawn = prior(model, options.prior, seed_of(options, model))
+        for prediction in said(model, drawn, model.recipe.data.max_length, **search_options(options)):
+            print(prediction)
+        return
+    one, other = options.between
+    length = max(positions(model, one), positions(model, other))
+    found = said(model, between(model, one, other, BETWEEN), length, **search_options(options))
+    for number, prediction in enumerate(found):
+        print(f"{number / (BETWEEN - 1):.3f}  {prediction}")
+
+
+def seed_of(options: argparse.Namespace, model: Model) -> int:
+    """Of what is drawn from N(0,1): the one that samples of the search have."""
+    seed: int = model.recipe.search.seed if options.seed is None else options.seed
+    return seed

@@ -55,12 +55,22 @@ class Padded:
 class Pixels(Padded):
     """Images of one size, data (B,C,H,W) bytes; a length is that of the grid that an input end makes of an image."""
 
+    before: Tensor | None = None  # (B,C,H,W) what they were before there was noise on them; None: the same
+
+    @property
+    def clean(self) -> Tensor:
+        return self.data if self.before is None else self.before
+
     @property
     def positions(self) -> int:
         return int(self.lengths.max())
 
+    def to(self, device: torch.device) -> Pixels:
+        before = None if self.before is None else self.before.to(device, non_blocking=True)
+        return replace(self, **vars(super().to(device)) | {"before": before})
+
     def part(self, rows: Tensor) -> Pixels:
-        return Pixels(self.data[rows], self.lengths[rows])
+        return Pixels(self.data[rows], self.lengths[rows], None if self.before is None else self.before[rows])
 
 
 @dataclass(frozen=True)

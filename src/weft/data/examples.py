@@ -13,7 +13,7 @@ from weft.data.corpus import Corpus, Prepared
 from weft.data.direction import turned
 from weft.data.factors import words_of
 from weft.data.gaps import filled, other_gaps
-from weft.data.noise import SOURCE_PIECES, TARGET_PIECES, drop_fed, mistyped, noisy
+from weft.data.noise import SOURCE_PIECES, TARGET_PIECES, drop_fed, mistyped, noisy, speckled
 from weft.data.store import Ids
 from weft.data.vocabulary import Vocabulary
 from weft.recipe import Gaps, Recipe
@@ -49,7 +49,9 @@ class Examples:
             sources, targets = self.other_gaps(places, self.gaps, chance)
             batch = batch_of(pad(sources, last=Vocabulary.eos), targets, rows)
         elif self.corpus.positions:
-            batch = batch_of(self.corpus.images(places), self.targets(places, chance), rows)
+            images = self.corpus.images(places)
+            source = speckled(images, self.settings, chance) if self.settings.of_images else images
+            batch = batch_of(source, self.targets(places, chance), rows)
         else:
             source = self.corpus.padded(places, self.sources(places, chance))
             batch = batch_of(source, self.targets(places, chance), rows)

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from weft.data.batch import Padded
+from weft.data.batch import Padded, Pixels
 from weft.data.chance import Chance
 from weft.data.store import Ids
 from weft.recipe import Noise
 
-# purposes of random numbers
-DROP, SWAP, MASK, TARGET_DROP, MISTYPE, MISTAKE, LETTER, SOURCE_PIECES, TARGET_PIECES, GAPS = range(10)
+# what random numbers are for
+DROP, SWAP, MASK, TARGET_DROP, MISTYPE, MISTAKE, LETTER, SOURCE_PIECES, TARGET_PIECES, GAPS, PIXELS = range(11)
 
 Places = NDArray[np.int64]
 
@@ -47,6 +48,18 @@ def drop_fed(fed: Padded, part: float, chance: Chance, unk: int) -> Padded:
     data = fed.data.numpy()
     data[chosen & fed.mask().numpy()] = unk
     return fed
+
+
+def speckled(images: Pixels, settings: Noise, chance: Chance) -> Pixels:
+    """Images with Gaussian noise on each value, then with some pixels black (Vincent et al. 2010, section 3.3)."""
+    found = images.data.numpy().astype(np.float32)
+    for image, seed in zip(found, chance.seeds(PIXELS), strict=True):
+        random = np.random.default_rng(seed)
+        if settings.pixel_noise:
+            image += 255 * settings.pixel_noise * random.standard_normal(image.shape, np.float32)
+        if settings.pixel_drop:
+            image *= random.random(image.shape[1:]) >= settings.pixel_drop
+    return Pixels(torch.from_numpy(found.round().clip(0, 255).astype(np.uint8)), images.lengths, images.clean)
 
 
 def mistyped(lines: Sequence[str], part: float, chance: Chance, letters: str) -> list[str]:

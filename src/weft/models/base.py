@@ -27,6 +27,7 @@ class Memory:
     context: Tensor  # (B,D) the fixed-length vector c; an encoder gives its last state
     compared: Tensor | None = None  # (B,S,D) what attention scores, where that is not `values` (ConvS2S)
     places: Tensor | None = None  # (B,T,S) what part each state has in what a tag is read off, for decoders of tags
+    divergence: Tensor | None = None  # (B,) nats from N(0,1), of the Gaussian that the context is of
 
     @property
     def keys(self) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -22,10 +22,10 @@ from weft.models.windows import WindowEncoder
 from weft.nn.context import Summary
 from weft.nn.ends import CopyOutput, Ids, SaidOutput, SoftmaxOutput, TokenInput
 from weft.nn.factors import FactoredInput
+from weft.nn.gaussian import Gaussian
 from weft.nn.image import ImageInput
 from weft.recipe import DirectDecoder, LabelDecoder, Model, TagDecoder
 
-Seen = tuple[Tensor, Tensor | None]  # features (B,T,D), weights (B,H,T,S) or None
 # made from the width of what comes in, their settings and the scale of positions; recurrent ones want no positions
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "conv": ConvolutionalEncoder,
@@ -37,6 +37,14 @@ DECODERS: dict[str, Callable[..., Decoder[Any, Any]]] = {
     "conv": ConvolutionalDecoder,
     "transformer": TransformerDecoder,
 }
+
+
+class Seen(NamedTuple):
+    """What a decoder makes of its source and of what it is fed, all that a loss is of."""
+
+    features: Tensor  # (B,T,D)
+    weights: Tensor | None  # (B,H,T,S)
+    divergence: Tensor | None = None  # (B,) of a vector that was drawn, as much of it as counts
 
 
 class Seq2Seq(nn.Module):
@@ -72,7 +80,12 @@ class Seq2Seq(nn.Module):
         recurrent = isinstance(self.encoder, RecurrentEncoder)
         self.summary = Summary(settings.context.of or ("last" if recurrent else "mean"), self.encoder.width)
         self.places = read_off(settings, word_starts)
-        self.decoder = decoder(settings, self.encoder.width, target_size)
+        self.gaussian: Gaussian | None = None
+        variational = settings.context.variational
+        if variational is not None:
+            self.gaussian = Gaussian(self.encoder.width, variational.width or self.encoder.width)
+        self.divergence_weight = settings.divergence_weight
+        self.decoder = decoder(settings, self.vector_width, target_size)
         self.output = self.output_end(settings, target_size)
 
     def output_end(self, settings: Model, size: int) -> SoftmaxOutput | SaidOutput | LabelOutput:
@@ -87,35 +100,58 @@ class Seq2Seq(nn.Module):
     @property
     def vector_width(self) -> int:
         """Of the memory's context."""
-        return self.encoder.width
+        return self.encoder.width if self.gaussian is None else self.gaussian.out
 
-    def encode(self, source: Padded) -> Memory:
-        """source.data (B,S), or (B,C,H,W) of images -> what the decoder may know of it."""
+    def encode(self, source: Padded, draw: bool = False) -> Memory:
+        """source.data (B,S), or (B,C,H,W) of images -> what the decoder may know of it.
+
+        A variational vector is the mean of its Gaussian, or drawn from it.
+        """
         embedded = source if self.source_input is None else self.source_input.sequence(source)
         memory: Memory = self.encoder(embedded)
         context = self.summary(memory.values, memory.mask, memory.context)
+        if self.gaussian is not None:
+            context, divergence = self.gaussian(context, draw)
+            return replace(memory, context=context, divergence=divergence)
         if self.places is None:
             return replace(memory, context=context)
         places = self.places(source, self.summary.shares(memory.values, memory.mask))
         return replace(memory, context=context, places=places)
 
-    def forward(self, source: Padded, fed: Padded) -> Seen:
+    def forward(self, source: Padded, fed: Padded) -> tuple[Tensor, Tensor | None]:
         """source.data (B,S), fed.data (B,T) -> features (B,T,D), weights (B,H,T,S) or None."""
-        memory = self.encode(source)
+        return self.decoded(self.encode(source), fed)
+
+    def decoded(self, memory: Memory, fed: Padded) -> tuple[Tensor, Tensor | None]:
+        """The same of a source that is known."""
         wanted = self.output.needs_weights or not self.training
-        seen: Seen = self.decoder(self.target_input(fed.data), memory, wanted)
-        return seen
+        found: tuple[Tensor, Tensor | None] = self.decoder(self.target_input(fed.data), memory, wanted)
+        return found
+
+    def seen(self, batch: Batch) -> Seen:
+        """The batch where the decoder is fed the target, and a variational vector is drawn."""
+        memory = self.encode(batch.source, draw=True)
+        return Seen(*self.decoded(memory, batch.fed), memory.divergence)
 
     def loss(
-        self, batch: Batch, smoothing: float, feed: Callable[[Seq2Seq, Batch], Seen] | None = None
+        self, batch: Batch, smoothing: float, feed: Callable[[Any, Batch], Seen] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The summed cross-entropy of the batch in nats, and the number of its tokens; `feed` gives what is seen."""
-        features, weights = feed(self, batch) if feed else self(batch.source, batch.fed)
-        return self.output.loss(features, batch.gold, smoothing, weights, batch.source.data)
+        """The summed cross-entropy of the batch in nats, and the number of its tokens; `feed` gives what is seen.
+
+        With a variational vector its divergence is added, by its weight; by 1 that is the negative of the bound on
+        log p(y) (Kingma and Welling 2014, equation 3), at one vector that is drawn.
+        """
+        features, weights, divergence = feed(self, batch) if feed else self.seen(batch)
+        loss, count = self.output.loss(features, batch.gold, smoothing, weights, batch.source.data)
+        return loss if divergence is None else loss + self.divergence_weight * divergence.sum(), count
 
     def start(self, source: Padded) -> tuple[Any, Any]:
-        fixed, state = self.decoder.init(self.encode(source))
-        return (fixed, source.data), state
+        return self.start_from(self.encode(source), source.data)
+
+    def start_from(self, memory: Memory, source: Tensor) -> tuple[Any, Any]:
+        """As `start`, source (B,S) being what may be copied."""
+        fixed, state = self.decoder.init(memory)
+        return (fixed, source), state
 
     def step(self, tokens: Tensor, state: Any, fixed: Any) -> tuple[Tensor, Tensor | None, Any]:
         fixed, source = fixed

@@ -22,6 +22,7 @@ from weft.recipe.parts import (
     TransformerDecoder,
     TransformerEncoder,
     TransformerStack,
+    Variational,
     WindowEncoder,
 )
 from weft.recipe.search import Search
@@ -72,6 +73,7 @@ __all__ = [
     "Validation",
     "ValuesInput",
     "ValuesOutput",
+    "Variational",
     "Vectors",
     "Vocabularies",
     "Vocabulary",

@@ -78,6 +78,14 @@ class Noise(Section):
     swap: int = Field(0, ge=0, description="source tokens move by at most so many places (Lample et al. 2018)")
     characters: Part = Field(0.0, description="probability that a character is left out, doubled, swapped or replaced")
     target_drop: Part = Field(0.0, description="probability that a token fed to the decoder becomes unknown")
+    pixel_drop: Part = Field(0.0, description="probability that a pixel of an image becomes black")
+    pixel_noise: float = Field(
+        0.0, ge=0.0, description="deviation of the Gaussian noise on the values of an image, which are 0 to 1"
+    )
+
+    @property
+    def of_images(self) -> bool:
+        return bool(self.pixel_drop or self.pixel_noise)
 
 
 class Gaps(Section):

@@ -62,6 +62,8 @@ class Model(Section):
             raise ValueError(
                 "model.decoder.attention is null and model.context.given is none: the source is never seen"
             )
+        if self.context.variational is not None:
+            check_variational(self)
         if isinstance(self.encoder, PretrainedEncoder):
             check_pretrained(self)
         if self.copy_source and self.decoder.attention is None:
@@ -79,6 +81,11 @@ class Model(Section):
     @property
     def sees_context_only(self) -> bool:
         return self.decoder.attention is None and not isinstance(self.decoder, TagDecoder | LabelDecoder)
+
+    @property
+    def divergence_weight(self) -> float:
+        """Of the vector's divergence from N(0,1) in the loss; 0 where it is not drawn."""
+        return 0.0 if self.context.variational is None else self.context.variational.weight
 
 
 def check_image(model: Model) -> None:
@@ -98,6 +105,29 @@ def check_image(model: Model) -> None:
         asked = "model.encoder.kind is none (identity takes the image as the input end gives it)"
     if asked:
         raise ValueError(f"{asked}, but model.input.kind is image: there are no source tokens")
+
+
+def check_variational(model: Model) -> None:
+    """ValueError where the decoder sees more than the vector, or its loss is not in nats, as the divergence is."""
+    assert model.context.variational is not None
+    needs = "model.context.variational draws the one vector that a decoder sees: "
+    if not model.sees_context_only:
+        raise ValueError(f"{needs}it needs model.decoder.attention: null")
+    if isinstance(model.encoder, NoEncoder) or isinstance(model.input, ValuesInput):
+        what = "model.encoder.kind is none" if isinstance(model.encoder, NoEncoder) else "model.input.kind is values"
+        raise ValueError(f"{needs}it is for text and images, but {what}")
+    if not isinstance(model.decoder, PixelDecoder):
+        return
+    if model.context.variational.width is not None:
+        raise ValueError(
+            f"model.context.variational.width is {model.context.variational.width}, "
+            f"but the vector of pixels is as wide as model.decoder.vector says"
+        )
+    if model.decoder.loss != "entropy":
+        raise ValueError(
+            f"model.context.variational counts in nats, but model.decoder.loss is {model.decoder.loss}; "
+            f"expected entropy"
+        )
 
 
 def check_values(model: Model) -> None:

@@ -64,6 +64,20 @@ class Embedding(Section):
         return self
 
 
+class Variational(Section):
+    """The vector is drawn from a Gaussian that the encoder tells, and kept near N(0,1) (Kingma & Welling 2014)."""
+
+    width: int | None = Field(None, ge=1, description="of the vector; null: as the encoder's, or decoder.vector")
+    weight: float = Field(1.0, ge=0.0, description="of the divergence from N(0,1) in the loss, once it is all there")
+    annealing: Literal["none", "linear", "sigmoid"] = Field(
+        "linear", description="how the weight comes up from 0 while training (Bowman et al. 2016, section 3.1)"
+    )
+    over: int = Field(5000, ge=1, description="steps until all of it is there (sigmoid: 0.998)")
+    free_bits: float = Field(
+        0.0, ge=0.0, description="nats of each item's divergence that cost nothing while training (Kingma et al. 2016)"
+    )
+
+
 class Context(Section):
     """The fixed-length vector c, and where the decoder gets it."""
 
@@ -75,6 +89,9 @@ class Context(Section):
         "first",
         description="as the decoder's first state (Sutskever 2014), at every step (Cho 2014), or both; "
         "decoders other than rnn take `first` only where they have no attention",
+    )
+    variational: Variational | None = Field(
+        None, description="for autoencoders whose decoder sees the vector alone; null: the vector is what it is"
     )
 
     @property

@@ -168,6 +168,9 @@ class Recipe(Section):
                 raise ValueError(
                     f"data.images is {self.data.images!r}, but model.input.kind is {self.model.input.kind}"
                 )
+            for key in ("pixel_drop", "pixel_noise"):
+                if getattr(self.data.noise, key):
+                    raise ValueError(f"data.noise.{key} is for images, but model.input.kind is {self.model.input.kind}")
             return self
         asked: dict[str, object] = {
             "vocabulary.shared": self.vocabulary.shared,

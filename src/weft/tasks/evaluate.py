@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from weft.data.batch import Order, Rows
+from weft.data.batch import Batch, Order, Rows
 from weft.data.corpus import Corpus
 from weft.data.direction import Direction
 from weft.data.examples import read_batch
@@ -65,17 +65,41 @@ def evaluate(
 
 @torch.no_grad()
 def mean_loss(model: Model, corpus: Corpus, rows: Rows, tokens: int) -> float:
-    """Cross-entropy of these pairs in nats a target token, end included, without label smoothing."""
+    """Cross-entropy of these pairs in nats a target token, end included, without label smoothing.
+
+    What the loss of a variational vector draws is the same each time, and of no consequence for what is drawn later.
+    """
     training = model.network.training
     model.network.eval()
-    order = Order(corpus.source_lengths[rows], corpus.target_lengths[rows], tokens, seed=0)
     total, count = 0.0, 0
-    for places in order.epoch(0):
-        loss, number = model.network.loss(read_batch(corpus, rows[places]).to(model.device), smoothing=0.0)
-        total += float(loss)
-        count += int(number)
+    with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
+        torch.manual_seed(0)
+        for batch in batches(model, corpus, rows, tokens):
+            loss, number = model.network.loss(batch, smoothing=0.0)
+            total += float(loss)
+            count += int(number)
     model.network.train(training)
     return total / count
+
+
+@torch.no_grad()
+def mean_divergence(model: Model, corpus: Corpus, rows: Rows, tokens: int) -> float | None:
+    """Nats from N(0,1) of these pairs' vectors, an item; None where the vector is not variational."""
+    training = model.network.training
+    model.network.eval()
+    total = 0.0
+    for batch in batches(model, corpus, rows, tokens):
+        divergence = model.network.encode(batch.source).divergence
+        if divergence is None:
+            return None
+        total += float(divergence.sum())
+    model.network.train(training)
+    return total / len(rows)
+
+
+def batches(model: Model, corpus: Corpus, rows: Rows, tokens: int) -> Iterator[Batch]:
+    order = Order(corpus.source_lengths[rows], corpus.target_lengths[rows], tokens, seed=0)
+    return (read_batch(corpus, rows[places]).to(model.device) for places in order.epoch(0))
 
 
 def default_metrics(recipe: Recipe) -> list[str]:

@@ -19,7 +19,7 @@ from weft.recipe import Feeding as Settings
 
 class Feeding(Protocol):
     def __call__(self, model: Seq2Seq, batch: Batch) -> Seen:
-        """features (B,T,D) and weights (B,H,T,S) or None, for the loss against batch.gold."""
+        """What the loss is of, against batch.gold."""
 
 
 def feeding(settings: Settings, step: int) -> Feeding:
@@ -49,8 +49,7 @@ def half_after(steps: int) -> float:
 
 
 def teacher_forcing(model: Seq2Seq, batch: Batch) -> Seen:
-    seen: Seen = model(batch.source, batch.fed)
-    return seen
+    return model.seen(batch)
 
 
 class OwnTokens:
@@ -66,7 +65,7 @@ class OwnTokens:
         self.sampled = sampled
 
     def __call__(self, model: Seq2Seq, batch: Batch) -> Seen:
-        memory = model.encode(batch.source)
+        memory = model.encode(batch.source, draw=True)
         if model.decoder.parallel:
             return self.in_two_passes(model, memory, batch)
         return self.step_by_step(model, memory, batch)
@@ -82,7 +81,8 @@ class OwnTokens:
                 all_weights.append(weights)
             if time + 1 < target.size(1):
                 tokens = self.mixed(target[:, time + 1], self.said(model, features, weights, source))
-        return torch.stack(all_features, 1), torch.stack(all_weights, 2) if all_weights else None
+        weights = torch.stack(all_weights, 2) if all_weights else None
+        return Seen(torch.stack(all_features, 1), weights, memory.divergence)
 
     def in_two_passes(self, model: Seq2Seq, memory: Memory, batch: Batch) -> Seen:
         needs, target = model.output.needs_weights, batch.fed.data
@@ -92,8 +92,8 @@ class OwnTokens:
             rows = None if weights is None else weights.transpose(1, 2).flatten(0, 1)
             said = self.said(model, features.flatten(0, 1), rows, sources).view(target.shape)
         fed = torch.cat([target[:, :1], self.mixed(target[:, 1:], said[:, :-1])], 1)
-        seen: Seen = model.decoder(model.target_input(fed), memory, needs)
-        return seen
+        features, weights = model.decoder(model.target_input(fed), memory, needs)
+        return Seen(features, weights, memory.divergence)
 
     @torch.no_grad()
     def said(self, model: Seq2Seq, features: Tensor, weights: Tensor | None, source: Tensor) -> Tensor:

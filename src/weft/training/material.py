@@ -13,7 +13,8 @@ from weft.data.series import PreparedSeries
 from weft.recipe import Recipe
 from weft.tasks.series import SeriesModel
 from weft.tasks.text import Model
-from weft.training.feeding import feeding
+from weft.training.annealing import Annealed
+from weft.training.feeding import Feeding, feeding
 from weft.training.forecasting import ForecastValidation, training_windows, value_feeding
 from weft.training.validation import Result, Validation
 
@@ -61,4 +62,10 @@ def material(recipe: Recipe, model: Model | SeriesModel, data: Prepared | Prepar
             lambda step: value_feeding(settings, step),
         )
     assert isinstance(data, Prepared)
-    return Material(Examples(recipe, data), Validation(recipe, model, data.dev), lambda step: feeding(settings, step))
+    variational = recipe.model.context.variational
+
+    def fed(step: int) -> Feeding:
+        feed = feeding(settings, step)
+        return feed if variational is None else Annealed(feed, variational, step)
+
+    return Material(Examples(recipe, data), Validation(recipe, model, data.dev), fed)

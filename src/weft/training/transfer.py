@@ -188,7 +188,7 @@ def columns(name: str, network: Seq2Seq) -> dict[str, slice]:
         return {}
     token = decoder.readout.out_features // (2 if decoder.maxout else 1)
     read = decoder.attention.width if decoder.attention else 0
-    context = network.encoder.width if decoder.every else 0
+    context = network.vector_width if decoder.every else 0
     state = [layer.width for layer in decoder.recurrent()][-1]
     first, fed = read * decoder.asks_first, token * decoder.feeds
     widths = {

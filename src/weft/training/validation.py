@@ -12,7 +12,7 @@ from weft.data.batch import Rows
 from weft.data.corpus import Corpus
 from weft.metrics.score import higher_is_better
 from weft.recipe import Recipe
-from weft.tasks.evaluate import Item, evaluate, items, mean_loss, validated_metrics
+from weft.tasks.evaluate import Item, evaluate, items, mean_divergence, mean_loss, validated_metrics
 from weft.tasks.text import Model
 
 SAMPLES = 3
@@ -48,14 +48,16 @@ class Validation:
 
     def run(self) -> Result:
         loss = mean_loss(self.model, self.dev, self.loss_rows, self.tokens)
+        divergence = mean_divergence(self.model, self.dev, self.loss_rows, self.tokens)
+        scores = {} if divergence is None else {"divergence": divergence}
         if not self.metrics:
-            return Result(loss, {}, [])
+            return Result(loss, scores, [])
         found = evaluate(self.model, self.items, self.metrics, **SEARCHED, beam=self.settings.beam)
         samples = [
             {"source": item.source, "target": item.references[0], "output": prediction.text}
             for item, prediction in list(zip(found.items, found.predictions, strict=True))[:SAMPLES]
         ]
-        return Result(loss, {score.name: score.value for score in found.scores}, samples)
+        return Result(loss, {score.name: score.value for score in found.scores} | scores, samples)
 
     def try_out(self) -> None:
         """The longest pair and two searches, so that what would break a validation does so before the first step."""
