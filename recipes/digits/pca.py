@@ -2,6 +2,7 @@
 
 Prints the squared error of both on the run's data.test, and draws some test images, what the autoencoder gives back,
 what the components give back, and what lies between two images. The components are those of the images to train on.
+Of a model that was trained with noise it also prints the error of images with noise, and of what comes back of them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import weft
 from weft.data.captions import pairs_for
 from weft.look.grid import draw_rows
 from weft.recipe import Files
-from weft.tasks.reconstruction import decoded, reconstructed, squared_error
+from weft.tasks.reconstruction import decoded, denoised, reconstructed, squared_error
 from weft.tasks.source import ImageSource
 from weft.tasks.text import Model
 from weft.tasks.vectors import between
@@ -54,6 +55,10 @@ def main() -> None:
     print(f"autoencoder            {squared_error(images, back):.5f}")
     print(f"principal components   {squared_error(images, projected):.5f}")
     print(f"the mean image         {squared_error(flat, np.broadcast_to(mean, flat.shape)):.5f}")
+    if data.noise.of_images:
+        clean, noisy, cleared = denoised(model, names)
+        print(f"with the recipe's noise  {squared_error(clean, noisy):.5f}")
+        print(f"what comes back of it    {squared_error(clean, cleared):.5f}")
     shown = [STEP * number for number in range(SHOWN)]
     rows = {
         "in": images[shown],
