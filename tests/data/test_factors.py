@@ -151,7 +151,7 @@ def features_of(data: Prepared, row: int) -> list[list[str]]:
     assert data.source.factors
     batch = read_batch(data.train, np.array([row]))
     names = data.source.factors.features
-    return [[of[i] for of, i in zip(names, place, strict=True)] for place in batch.source.factors[0].tolist()]  # type: ignore[attr-defined]
+    return [[of[i] for of, i in zip(names, place, strict=True)] for place in batch.source.factors[0].tolist()]
 
 
 def test_a_corpus_keeps_the_features_of_words(data: tuple[weft.recipe.Recipe, Prepared]) -> None:
@@ -168,8 +168,8 @@ def test_a_corpus_keeps_the_features_of_words(data: tuple[weft.recipe.Recipe, Pr
     drawn = [examples.batch(np.array([0]), epoch).source for epoch in range(6)]
     assert len({len(source.data[0]) for source in drawn}) > 1, "pieces are drawn anew"
     for source in drawn:
-        assert source.factors.shape == (*source.data.shape, 2)  # type: ignore[attr-defined]
-        assert source.part(np.array([0])).factors.equal(source.factors)  # type: ignore[attr-defined]
+        assert source.factors.shape == (*source.data.shape, 2)
+        assert source.part(np.array([0])).factors.equal(source.factors)
 
 
 def test_the_cache_knows_features_apart(data: tuple[weft.recipe.Recipe, Prepared], tmp_path: Path) -> None:
