@@ -45,7 +45,8 @@ def probabilities(network: Seq2Seq, source: Padded) -> torch.Tensor:
     """(B,L), by their definition."""
     with torch.no_grad():
         context = network.encode(source).context
-        return torch.sigmoid(network.decoder.emit(torch.tanh(network.decoder.line.linear(context))))
+        scores = network.decoder.emit(torch.tanh(network.decoder.line.linear(context)))
+        return torch.sigmoid(scores[:, FIRST:])
 
 
 def found(network: object, source: Padded, chooser: Chooser, n_best: int = 1) -> list[list[Hypothesis]]:

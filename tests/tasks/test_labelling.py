@@ -152,6 +152,19 @@ def test_a_model_of_one_label_is_no_member_of_an_ensemble_of_sets(model: weft.Mo
         weft.Model.ensemble([model, other])
 
 
+def test_a_start_knows_its_labels_beside_new_ones(model: weft.Model, folder: Path) -> None:
+    lines = [f"a pawn {word}\tchess {topic}\n" for topic, words in TOPICS.items() for word in words]
+    more = (folder / "train.tsv").read_text() + "".join(lines)
+    (folder / "more.tsv").write_text(more)
+    changes = ["name=more", f"data.train={folder / 'more.tsv'}", "training.steps=1"]
+    changes += [f"start.{part}={folder / 'runs' / 'topics'}" for part in ("encoder", "decoder")]
+    changes += ["vocabulary.target.size=9", "training.optimizer.learning_rate=1e-9"]
+    started = weft.train(folder / "topics.yaml", *changes, say=lambda line: None)
+    before, after = (one.predict(LINES)[0].labels for one in (model, started))
+    assert before is not None and after is not None and set(after) == {"chess", *before}
+    assert [label for label in before if after[label] > 0.5] == [label for label in before if before[label] > 0.5]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

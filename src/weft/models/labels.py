@@ -57,12 +57,12 @@ class LabelReader(Decoder[LabelsFixed, Tensor]):
         super().__init__()
         self.line = Transform(context.transform, memory_width, width)
         self.dropout = Dropout(settings.dropout)
-        self.emit = nn.Linear(width, size - FIRST)
+        self.emit = nn.Linear(width, size)  # a row for each piece, as all outputs have; the first four are not used
         self.temperature = nn.Parameter(torch.ones(1), requires_grad=False)  # fitted when training is over
 
     def init(self, memory: Memory) -> tuple[LabelsFixed, Tensor]:
         assert memory.places is not None
-        scores = self.emit(self.dropout(self.line(memory.context))) / self.temperature
+        scores = self.emit(self.dropout(self.line(memory.context)))[:, FIRST:] / self.temperature
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         return LabelsFixed(scores, memory.places), torch.zeros(len(scores), dtype=torch.long, device=scores.device)
 
