@@ -124,7 +124,7 @@ class Tokenizer(Vocabulary):
 
 def load_source(path: Path, recipe: Recipe) -> Vocabulary:
     """The source's pieces that `save` wrote, for the encoder of a recipe."""
-    return (Tokenizer if recipe.model.encoder.kind == "pretrained" else Vocabulary).load(path)
+    return (Tokenizer if recipe.model.has_tokenizer else Vocabulary).load(path)
 
 
 @contextmanager

@@ -13,10 +13,11 @@ from weft.models.base import Decoder, Encoder, Memory
 from weft.models.conv import ConvolutionalDecoder, ConvolutionalEncoder
 from weft.models.identity import Identity
 from weft.models.nothing import Nothing
-from weft.models.pretrained import PretrainedEncoder
+from weft.models.pretrained import Pretrained
 from weft.models.rnn import RecurrentDecoder, RecurrentEncoder
 from weft.models.tags import Places, TagReader
 from weft.models.transformer import TransformerDecoder, TransformerEncoder
+from weft.models.vision import VisionEncoder
 from weft.nn.context import Summary
 from weft.nn.ends import CopyOutput, Ids, SaidOutput, SoftmaxOutput, TokenInput
 from weft.nn.image import ImageInput
@@ -44,7 +45,7 @@ class Seq2Seq(nn.Module):
         source_size: int,
         target_size: int,
         word_starts: Tensor | None = None,
-        pretrained: PretrainedEncoder | None = None,
+        pretrained: Pretrained | None = None,
     ) -> None:
         """`word_starts` (source_size,) are the pieces that begin a word, for a decoder of tags; None: each does.
 
@@ -56,14 +57,16 @@ class Seq2Seq(nn.Module):
         self.target_input = Ids() if tags else TokenInput(target_size, width, embedding, embedding.target_width)
         self.encoder = encoder(settings) if pretrained is None else pretrained
         self.source_input: TokenInput | ImageInput | None = None
-        if settings.input.kind == "image":
+        if isinstance(self.encoder, Nothing | Pretrained):
+            pass
+        elif settings.input.kind == "image":
             self.source_input = ImageInput(width, settings.input)
-        elif not isinstance(self.encoder, Nothing | PretrainedEncoder):
+        else:
             self.source_input = TokenInput(source_size, width, embedding, embedding.source_width)
             if embedding.share in ("inputs", "all") and isinstance(self.target_input, TokenInput):
                 self.source_input.embedding = self.target_input.embedding
-        recurrent = isinstance(self.encoder, RecurrentEncoder)
-        self.summary = Summary(settings.context.of or ("last" if recurrent else "mean"), self.encoder.width)
+        own = isinstance(self.encoder, RecurrentEncoder | VisionEncoder)
+        self.summary = Summary(settings.context.of or ("last" if own else "mean"), self.encoder.width)
         self.places = Places(settings.decoder, word_starts) if isinstance(settings.decoder, TagDecoder) else None
         self.decoder = decoder(settings, self.encoder.width, target_size)
         self.output = self.output_end(settings, target_size)
