@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from encoders import write_bert
 
 import weft
 from weft.cli.main import main
@@ -358,6 +359,10 @@ SETUPS: dict[str, Setup] = {
     "noise that images do not have": two_images(image()),
     "a drawn vector beside a squared error": two_images(image()),
     "a width of the vector of pixels": two_images(image()),
+    "a vision encoder that is not there": two_images(image()),
+    "an encoder of text for images": two_images(image(), lambda _: write_bert(Path("bert"))),
+    "a vision encoder beside convolutions": two_images(image()),
+    "layers of a vision encoder mixed": two_images(image()),
     "an image without an encoder": two_images(image()),
     "an unknown key": recipe_with("{steps: 4", "{stepz: 4"),
     "a value of another type": recipe_with("{steps: 4", "{steps: many"),

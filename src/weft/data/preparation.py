@@ -146,8 +146,8 @@ class Preparation:
 
     def run(self, vocabularies: tuple[Vocabulary, Vocabulary] | None, given: Vocabulary | None = None) -> None:
         """Without `vocabularies` they are learnt; of the source not where it is `given`."""
-        pretrained = self.recipe.model.encoder.kind == "pretrained"  # whose tokenizer has threads of its own
-        with Workers(1 if self.images or pretrained else self.threads) as workers:
+        threaded = self.recipe.model.has_tokenizer  # which has threads of its own
+        with Workers(1 if self.images or threaded else self.threads) as workers:
             self.workers = workers
             self.fill(vocabularies, given)
 

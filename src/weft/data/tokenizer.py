@@ -125,7 +125,7 @@ class Tokenizer(Vocabulary):
 
 def load_source(path: Path, recipe: Recipe) -> Vocabulary:
     """The source's pieces that `save` wrote, for the encoder of a recipe."""
-    if recipe.model.encoder.kind == "pretrained":
+    if recipe.model.has_tokenizer:
         return Tokenizer.load(path)
     pieces = Vocabulary.load(path)
     return pieces.with_factors(Factors.load(path.with_suffix(FACTORS))) if recipe.factors else pieces

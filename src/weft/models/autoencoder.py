@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from weft.data.batch import Batch, Padded, Pixels
 from weft.models.base import Memory
-from weft.models.pretrained import PretrainedEncoder
+from weft.models.pretrained import Pretrained
 from weft.models.seq2seq import Seen, Seq2Seq, encoder
 from weft.nn.gaussian import Gaussian
 from weft.nn.image import ImageInput
@@ -96,7 +96,7 @@ def network(
     source_size: int,
     target_size: int,
     word_starts: Tensor | None = None,
-    pretrained: PretrainedEncoder | None = None,
+    pretrained: Pretrained | None = None,
     factors: Sequence[int] = (),
 ) -> Seq2Seq:
     """The network of these settings, for vocabularies of so many pieces, and factors of so many features."""

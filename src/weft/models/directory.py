@@ -2,7 +2,8 @@
 
 recipe.yaml  model.safetensors  source.model  target.model  card.md; of a series, scaler.json for the vocabularies
 source.factors.json                             where words of the source have features beside them
-encoder/  config.json  model.safetensors        of a pretrained encoder; its weights only where they are not trained
+encoder/  config.json  model.safetensors        of a pretrained encoder; its weights only where they are not trained;
+          preprocessor_config.json               where it sees images
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from weft.data.vocabulary import FACTORS, Vocabulary
 from weft.errors import WeftError
 from weft.files import new_folder, replaced
 from weft.models import autoencoder
-from weft.models.pretrained import PretrainedEncoder, unweighted
+from weft.models.pretrained import Pretrained, PretrainedEncoder, pretrained, unweighted
 from weft.models.seq2seq import Seq2Seq
-from weft.recipe import PretrainedEncoder as Pretrained
+from weft.models.vision import VisionEncoder, read_pixels, vision
+from weft.recipe import PretrainedEncoder as Settings
 from weft.recipe import Recipe
 
 RECIPE = "recipe.yaml"
@@ -61,9 +63,7 @@ def load(folder: Path, device: torch.device) -> Loaded:
     return Loaded(recipe, network.to(device).eval(), source, target)
 
 
-def network_of(
-    recipe: Recipe, source: Vocabulary, target: Vocabulary, encoder: PretrainedEncoder | None = None
-) -> Seq2Seq:
+def network_of(recipe: Recipe, source: Vocabulary, target: Vocabulary, encoder: Pretrained | None = None) -> Seq2Seq:
     """What the recipe describes, with fresh weights but for those of a pretrained encoder."""
     starts = None if encoder else torch.tensor(source.word_starts)
     factors = source.factors.sizes if source.factors else ()
@@ -86,22 +86,36 @@ def save_vocabularies(folder: Path, source: Vocabulary, target: Vocabulary, reci
         target.save(folder / TARGET)
 
 
-def load_encoder(folder: Path, recipe: Recipe, source: Vocabulary) -> PretrainedEncoder | None:
-    """The pretrained encoder of a model, with its weights where they are not trained; None where it has another."""
+def new_encoder(recipe: Recipe, source: Vocabulary) -> Pretrained | None:
+    """The pretrained encoder that a recipe names, for pieces of the source or for images; None where it has another."""
     settings = recipe.model.encoder
-    if not isinstance(settings, Pretrained) or not isinstance(source, Tokenizer):
+    if not isinstance(settings, Settings):
+        return None
+    if recipe.model.input.kind == "image":
+        return vision(settings, recipe.model.input)
+    assert isinstance(source, Tokenizer)
+    return PretrainedEncoder(*pretrained(settings.folder), settings, source)
+
+
+def load_encoder(folder: Path, recipe: Recipe, source: Vocabulary) -> Pretrained | None:
+    """That of a model, with its weights where they are not trained."""
+    settings = recipe.model.encoder
+    if not isinstance(settings, Settings):
         return None
     network, config = unweighted(folder / ENCODER)
     if not settings.trained:
         read_weights(network, folder / ENCODER / WEIGHTS)
+    if recipe.model.input.kind == "image":
+        return VisionEncoder(network, config, settings, recipe.model.input, read_pixels(folder / ENCODER))
+    assert isinstance(source, Tokenizer)
     return PretrainedEncoder(network, config, settings, source)
 
 
-def save_encoder(folder: Path, encoder: PretrainedEncoder) -> None:
+def save_encoder(folder: Path, encoder: Pretrained) -> None:
     """Keep what `load_encoder` needs, in the place of what was there."""
     shutil.rmtree(folder / ENCODER, ignore_errors=True)
     with new_folder(folder / ENCODER) as beside:
-        encoder.config.save_pretrained(beside)
+        encoder.save_config(beside)
         if not encoder.trained:
             save_weights(encoder.network, beside / WEIGHTS)
 

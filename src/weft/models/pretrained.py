@@ -33,26 +33,51 @@ class Mix(nn.Module):
         return self.gamma * torch.einsum("l,lbsd->bsd", torch.softmax(self.weights, 0), torch.stack(list(states)))
 
 
-class PretrainedEncoder(Encoder):
-    """h_1..h_S = BERT(x_1..x_S), or any other encoder of Hugging Face transformers; the context is the last token's.
+class Pretrained(Encoder):
+    """An encoder that others trained, of Hugging Face transformers.
 
-    It takes ids of its `Tokenizer`. Weights that stay as they are are no parameters of the model: no optimiser and no
-    checkpoint has them, and nothing is dropped within the network that they belong to.
+    Weights that stay as they are are no parameters of the model: no optimiser and no checkpoint has them, and nothing
+    is dropped within the network that they belong to.
+    """
+
+    def __init__(self, network: nn.Module, config: Any, settings: EncoderSettings) -> None:
+        super().__init__()
+        self.config = config
+        self.trained = settings.trained
+        self.pretrained = network if settings.trained else None
+        self.beside = [] if settings.trained else [network.eval()]  # a list, so that it is no part of this module
+        self.dropout = Dropout(settings.dropout)
+
+    @property
+    def network(self) -> nn.Module:
+        return self.beside[0] if self.pretrained is None else self.pretrained
+
+    def _apply(self, change: Callable[[Tensor], Tensor], recurse: bool = True) -> Pretrained:
+        """Take the weights that are no parameters along to another device or type."""
+        for network in cast("list[Any]", self.beside):
+            network._apply(change, recurse)
+        nn.Module._apply(self, change, recurse)
+        return self
+
+    def save_config(self, folder: Path) -> None:
+        """Write what is needed to make the encoder again, but for its weights."""
+        self.config.save_pretrained(folder)
+
+
+class PretrainedEncoder(Pretrained):
+    """h_1..h_S = BERT(x_1..x_S), or any other encoder of text; the context is the last token's.
+
+    It takes ids of its `Tokenizer`.
     """
 
     originals: Tensor
 
     def __init__(self, network: nn.Module, config: Any, settings: EncoderSettings, tokenizer: Tokenizer) -> None:
         """WeftError where the network has no embeddings for all pieces of the tokenizer."""
-        super().__init__()
-        self.config = config
+        super().__init__(network, config, settings)
         self.width = int(self.config.hidden_size)
         self.positions = positions(network, config)
-        self.trained = settings.trained
-        self.pretrained = network if settings.trained else None
-        self.beside = [] if settings.trained else [network.eval()]  # a list, so that it is no part of this module
         self.mix = Mix(self.config.num_hidden_layers + 1) if settings.states == "mixed" else None
-        self.dropout = Dropout(settings.dropout)
         self.register_buffer("originals", torch.tensor(tokenizer.originals), persistent=False)
         embedded = len(cast(Any, network).get_input_embeddings().weight)
         if max(tokenizer.originals) >= embedded:
@@ -60,17 +85,6 @@ class PretrainedEncoder(Encoder):
                 f"model.encoder.folder: {settings.folder} has embeddings for {embedded} pieces, "
                 f"but its tokenizer makes {max(tokenizer.originals) + 1}"
             )
-
-    @property
-    def network(self) -> nn.Module:
-        return self.beside[0] if self.pretrained is None else self.pretrained
-
-    def _apply(self, change: Callable[[Tensor], Tensor], recurse: bool = True) -> PretrainedEncoder:
-        """Take the weights that are no parameters along to another device or type."""
-        for network in cast("list[Any]", self.beside):
-            network._apply(change, recurse)
-        nn.Module._apply(self, change, recurse)
-        return self
 
     def forward(self, x: Padded) -> Memory:
         """x.data (B,S), ids -> Memory."""
@@ -100,6 +114,8 @@ def positions(network: nn.Module, config: Any) -> int | None:
 def pretrained(name: str) -> tuple[nn.Module, Any]:
     """The encoder of a folder or of a model on the hub with its weights, in float32, and its config.
 
+    Of a model of images and text, such as CLIP, it is that of the images.
+
     Raises WeftError where it cannot be read, and where the file lacks weights of it.
     """
     with reading(name) as transformers, torch.random.fork_rng(devices=[]):
@@ -117,7 +133,7 @@ def pretrained(name: str) -> tuple[nn.Module, Any]:
             f"model.encoder.folder: {name} lacks weights of a {whole.config.model_type}: '{lacking[0]}'"
             + f" and {len(lacking) - 1} more" * (len(lacking) > 1)
         )
-    return network, whole.config
+    return network, network.config
 
 
 def unweighted(folder: Path) -> tuple[nn.Module, Any]:
@@ -129,12 +145,14 @@ def unweighted(folder: Path) -> tuple[nn.Module, Any]:
         return encoder_of(transformers.AutoModel.from_config(config, dtype=torch.float32)), config
 
 
-def encoder_of(whole: Any) -> nn.Module:
-    """Of an encoder-decoder its encoder, of BERT all but what pools the states into one."""
+def encoder_of(whole: Any) -> Any:
+    """Of an encoder-decoder its encoder, of images and text that of images, of BERT all but the pool of its states."""
     network: Any = whole.get_encoder() if whole.config.is_encoder_decoder else whole
-    if getattr(network, "pooler", None) is not None:
+    network = getattr(network, "vision_model", network)
+    pooler = getattr(network, "pooler", None)
+    if pooler is not None and any(True for _ in pooler.parameters()):
         network.pooler = None
-    return cast(nn.Module, network)
+    return network
 
 
 def names(network: nn.Module) -> set[str]:

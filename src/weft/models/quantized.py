@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from weft.errors import WeftError
-from weft.models.pretrained import PretrainedEncoder
+from weft.models.pretrained import Pretrained
 from weft.nn.fused import Fused
 
 Weights = Literal["float32", "int8"]
@@ -66,5 +66,5 @@ def quantize(network: nn.Module) -> None:
     for name, part in network.named_children():
         if isinstance(part, nn.Linear):
             setattr(network, name, Int8Linear(part))
-        elif not isinstance(part, PretrainedEncoder):
+        elif not isinstance(part, Pretrained):
             quantize(part)

@@ -14,10 +14,11 @@ from weft.models.conv import ConvolutionalDecoder, ConvolutionalEncoder
 from weft.models.identity import Identity
 from weft.models.labels import LabelOutput, LabelReader, Whole
 from weft.models.nothing import Nothing
-from weft.models.pretrained import PretrainedEncoder
+from weft.models.pretrained import Pretrained
 from weft.models.rnn import RecurrentDecoder, RecurrentEncoder
 from weft.models.tags import Places, TagReader
 from weft.models.transformer import TransformerDecoder, TransformerEncoder
+from weft.models.vision import VisionEncoder
 from weft.models.windows import WindowEncoder
 from weft.nn.context import Summary
 from weft.nn.ends import CopyOutput, Ids, SaidOutput, SoftmaxOutput, TokenInput
@@ -56,7 +57,7 @@ class Seq2Seq(nn.Module):
         source_size: int,
         target_size: int,
         word_starts: Tensor | None = None,
-        pretrained: PretrainedEncoder | None = None,
+        pretrained: Pretrained | None = None,
         factors: Sequence[int] = (),
     ) -> None:
         """`word_starts` (source_size,) are the pieces that begin a word, for a decoder of tags; None: each does.
@@ -70,15 +71,17 @@ class Seq2Seq(nn.Module):
         self.target_input = Ids() if by_number else TokenInput(target_size, width, embedding, embedding.target_width)
         self.encoder = encoder(settings) if pretrained is None else pretrained
         self.source_input: TokenInput | ImageInput | None = None
-        if settings.input.kind == "image":
+        if isinstance(self.encoder, Nothing | Pretrained):
+            pass
+        elif settings.input.kind == "image":
             self.source_input = ImageInput(width, settings.input)
-        elif not isinstance(self.encoder, Nothing | PretrainedEncoder):
+        else:
             ends = source_size, width, embedding, embedding.source_width
             self.source_input = FactoredInput(*ends, factors) if factors else TokenInput(*ends)
             if embedding.share in ("inputs", "all") and isinstance(self.target_input, TokenInput):
                 self.source_input.embedding = self.target_input.embedding
-        recurrent = isinstance(self.encoder, RecurrentEncoder)
-        self.summary = Summary(settings.context.of or ("last" if recurrent else "mean"), self.encoder.width)
+        own = isinstance(self.encoder, RecurrentEncoder | VisionEncoder)
+        self.summary = Summary(settings.context.of or ("last" if own else "mean"), self.encoder.width)
         self.places = read_off(settings, word_starts)
         self.gaussian: Gaussian | None = None
         variational = settings.context.variational

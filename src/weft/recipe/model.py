@@ -79,6 +79,11 @@ class Model(Section):
         return self
 
     @property
+    def has_tokenizer(self) -> bool:
+        """Whether the source is read in the pieces of a pretrained encoder."""
+        return isinstance(self.encoder, PretrainedEncoder) and not isinstance(self.input, ImageInput)
+
+    @property
     def sees_context_only(self) -> bool:
         return self.decoder.attention is None and not isinstance(self.decoder, TagDecoder | LabelDecoder)
 
@@ -97,14 +102,28 @@ def check_image(model: Model) -> None:
         asked = f"model.embedding.source_width is {embedding.source_width}"
     elif model.copy_source:
         asked = "model.copy_source is true"
-    elif isinstance(model.encoder, PretrainedEncoder):
-        asked = "model.encoder.kind is pretrained, which reads pieces of text"
     elif isinstance(model.decoder, TagDecoder) and model.decoder.of != "line":
         asked = f"model.decoder.of is {model.decoder.of}, where each word has a tag"
     elif isinstance(model.encoder, NoEncoder):
         asked = "model.encoder.kind is none (identity takes the image as the input end gives it)"
     if asked:
         raise ValueError(f"{asked}, but model.input.kind is image: there are no source tokens")
+    if isinstance(model.encoder, PretrainedEncoder):
+        check_vision(model, model.encoder)
+
+
+def check_vision(model: Model, encoder: PretrainedEncoder) -> None:
+    """What an encoder of images that others trained has of its own."""
+    assert isinstance(model.input, ImageInput)
+    if model.input.by != "patches":
+        raise ValueError(
+            "model.encoder.kind is pretrained, which sees patches: expected model.input.by: patches, and as "
+            "model.input.patch the pixels that one of its states stands for, such as [16, 16]"
+        )
+    if encoder.states != "last":
+        raise ValueError(f"model.encoder.states is {encoder.states}, which is for encoders of text")
+    if isinstance(model.decoder, PixelDecoder):
+        raise ValueError("model.encoder.kind is pretrained, which no autoencoder has (model.decoder.kind: pixels)")
 
 
 def check_variational(model: Model) -> None:

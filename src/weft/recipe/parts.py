@@ -321,7 +321,9 @@ class LabelDecoder(Section):
 
 
 class PretrainedEncoder(Section):
-    """An encoder of Hugging Face transformers, such as BERT, with its own tokenizer (Devlin et al. 2019)."""
+    """An encoder of Hugging Face transformers: of text, such as BERT (Devlin et al. 2019), with its own tokenizer; with
+    `model.input.kind: image`, of images, such as ViT (Dosovitskiy et al. 2021), from a folder.
+    """
 
     kind: Literal["pretrained"] = "pretrained"
     folder: str = Field(

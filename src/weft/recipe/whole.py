@@ -119,7 +119,9 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def a_pretrained_encoder_has_a_tokenizer(self) -> Recipe:
-        if not isinstance(self.model.encoder, PretrainedEncoder):
+        if isinstance(self.model.encoder, PretrainedEncoder) and self.start.encoder:
+            raise ValueError("start.encoder has no place beside model.encoder.kind: pretrained, which is one itself")
+        if not self.model.has_tokenizer:
             return self
         side = "target" if self.data.direction == "backward" else "source"
         asked = {
@@ -127,7 +129,6 @@ class Recipe(Section):
             "data.direction: both": self.data.direction == "both",
             f"vocabulary.{side}": getattr(self.vocabulary, side) != Vocabulary(),
             **{f"data.noise.{key}": getattr(self.data.noise, key) for key in ("drop", "mask", "swap", "characters")},
-            "start.encoder": self.start.encoder,
             f"start.{side}_vectors": getattr(self.start, f"{side}_vectors"),
         }
         for key, value in asked.items():

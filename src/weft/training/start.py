@@ -25,9 +25,9 @@ from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError, counted
 from weft.models import directory
 from weft.models.directory import Loaded
-from weft.models.pretrained import PretrainedEncoder, pretrained
+from weft.models.pretrained import Pretrained
 from weft.models.seq2seq import Seq2Seq
-from weft.recipe import PretrainedEncoder as Pretrained
+from weft.recipe import PretrainedEncoder as Settings
 from weft.recipe import Recipe, Vectors
 from weft.training.checkpoint import OPTIMIZER, put_optimizer, read_progress, states
 from weft.training.run import flat
@@ -110,20 +110,20 @@ class Start:
 
     def tokenizer(self) -> Vocabulary | None:
         settings = self.recipe.model.encoder
-        if not isinstance(settings, Pretrained):
+        if not isinstance(settings, Settings) or not self.recipe.model.has_tokenizer:
             return None
         if self.home is None:
             return Tokenizer.of(settings.folder)
         return load_source(self.home / directory.SOURCE, self.recipe)
 
-    def encoder(self, source: Vocabulary) -> PretrainedEncoder | None:
-        """The pretrained encoder, for pieces of the source; None where it is another that the recipe wants."""
+    def encoder(self, source: Vocabulary) -> Pretrained | None:
+        """The pretrained encoder, for pieces of the source or images; None where it is another that is wanted."""
         settings = self.recipe.model.encoder
-        if not isinstance(settings, Pretrained) or not isinstance(source, Tokenizer):
-            return None
         if self.home is not None:
             return directory.load_encoder(self.home, self.recipe, source)
-        encoder = PretrainedEncoder(*pretrained(settings.folder), settings, source)
+        encoder = directory.new_encoder(self.recipe, source)
+        if encoder is None or not isinstance(settings, Settings):
+            return None
         weights = sum(parameter.numel() for parameter in encoder.network.parameters())
         self.note(f"encoder from {settings.folder}: {weights:,} weights" + ", which stay" * (not settings.trained))
         return encoder

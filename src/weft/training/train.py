@@ -23,7 +23,7 @@ from weft.data.series import PreparedSeries, prepare_series
 from weft.errors import WeftError
 from weft.files import write_text
 from weft.models import directory
-from weft.models.pretrained import PretrainedEncoder
+from weft.models.pretrained import Pretrained
 from weft.recipe import Recipe
 from weft.tasks.evaluate import validated_metrics
 from weft.tasks.load import load
@@ -154,7 +154,7 @@ def save_ends(
         data.scaler.save(folder / directory.SCALER)
         return
     directory.save_vocabularies(folder, data.source, data.target, recipe)
-    if isinstance(model.network.encoder, PretrainedEncoder) and not start.goes_on:
+    if isinstance(model.network.encoder, Pretrained) and not start.goes_on:
         directory.save_encoder(folder, model.network.encoder)
 
 
