@@ -104,7 +104,7 @@ class PackedDecoder:
         state = PackedState(0, like.new_zeros(sentences, 0), (like.new_zeros(sentences, width),) * recurrent)
         if self.module.first is not None:
             _, _, state = self.run(self.module.first(memory.context), state, fixed, -1)
-            state = state._replace(step=0)
+            state = state._replace(step=0, seen=like.new_zeros(sentences, 1))
         return fixed, state
 
     def source(self, memory: Memory) -> KeyValues | None:

@@ -16,7 +16,7 @@ ROWS_OF_LARGE = 4  # of a matrix that the second cache does not hold
 ROWS_OF_ANY = 16  # of any, where oneDNN knows of wider units than the default library does
 LARGE = 1 << 20  # weights
 # ... and a product of fewer multiplications takes less time than its rounding.
-WORTH_ROUNDING = 300_000
+WORTH_ROUNDING = 150_000
 
 
 class Product:
@@ -27,7 +27,8 @@ class Product:
         weight = torch.cat([one.detach() for one, _ in matrices])
         self.bias = torch.cat([one.new_zeros(len(one)) if b is None else b.detach() for one, b in matrices])
         self.size = weight.numel()
-        self.by_column = weight.t().contiguous()  # a few rows read it in order
+        rounds_all = weights == "int8" and self.size >= WORTH_ROUNDING
+        self.by_column = None if rounds_all else weight.t().contiguous()  # a few rows read it in order
         self.integers = packed_integers(weight, self.bias) if weights == "int8" else None
         self.packed: Tensor | None = None
         self.packed_from = ROWS_OF_LARGE if self.size >= LARGE else ROWS_OF_ANY
@@ -37,12 +38,13 @@ class Product:
     def __call__(self, x: Tensor) -> Tensor:
         """(N,in) -> (N,out)."""
         count = len(x)
-        if self.integers is not None and count * self.size >= WORTH_ROUNDING:
+        if self.integers is not None and (self.by_column is None or count * self.size >= WORTH_ROUNDING):
             product: Tensor = torch.ops.quantized.linear_dynamic(x, self.integers, True)
             return product
         if self.packed is not None and count >= self.packed_from:
             product = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
             return product
+        assert self.by_column is not None
         return torch.addmm(self.bias, x, self.by_column)
 
 
