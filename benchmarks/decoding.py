@@ -17,7 +17,8 @@ def programs(threads: Sequence[int]) -> list[Program]:
     for count in threads:
         label = f"{count} thread{'s' * (count > 1)}"
         found += [
-            Program(f"{OURS}, {label}", "weft_decoding", (), count),
+            Program(f"{OURS}, {label}", "weft_decoding", ("float32",), count),
+            Program(f"{OURS} int8, {label}", "weft_decoding", ("int8",), count),
             Program(f"CTranslate2 float32, {label}", "ctranslate2", ("float32", "1"), count, "ctranslate2"),
             Program(f"CTranslate2 int8, {label}", "ctranslate2", ("int8", "1"), count, "ctranslate2"),
         ]

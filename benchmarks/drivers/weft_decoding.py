@@ -1,10 +1,11 @@
-"""weft's search, from lines to text. Arguments: folder."""
+"""weft's search, from lines to text. Arguments: folder, weights."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.drivers.sentences import Sentences
 from benchmarks.turns import Turns, read_work
@@ -12,11 +13,11 @@ from benchmarks.turns import Turns, read_work
 BATCH_TOKENS = (1024, 2048, 4096)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, weights: Any) -> None:
     turns = Turns()
     import weft
 
-    model = weft.load(folder / "model")
+    model = weft.load(folder / "model", weights=weights)
     numbers = {piece: str(number) for number, piece in enumerate(model.target.pieces(range(model.target.size)))}
 
     def translate(lines: Sequence[str], beam: int, batch: int) -> list[list[str]]:
@@ -30,4 +31,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

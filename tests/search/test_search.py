@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from weft.data.batch import Padded
 from weft.errors import WeftError
-from weft.search.choosers import Beam, Greedy
+from weft.search import choosers
+from weft.search.choosers import Beam, Greedy, Live
 from weft.search.diverse import Diverse
 from weft.search.hypothesis import Hypothesis, Limits
 from weft.search.rules import MinLength, Never, NoRepeat, Prefixed, Repetition
@@ -265,3 +266,18 @@ def test_an_output_begins_with_its_prefix(prefixes: list[list[int]], chooser: st
             assert h.tokens[: len(prefix)] == prefix
             assert 5 not in h.tokens[len(prefix) :]
             assert sum(h.token_scores) == pytest.approx(log_prob(model, alone, h.tokens, h.finish_reason == "end"))
+
+
+@pytest.mark.parametrize("size", [256, 300, 257])
+@pytest.mark.parametrize("width", [1, 3])
+def test_the_best_by_groups_are_the_best(size: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = torch.randn(4, width, size).log_softmax(-1)
+    scores[:, :, ::7] = -torch.inf
+    totals = -torch.rand(4, width)
+    chooser, live = Beam(width) if width > 1 else Greedy(), Live(totals, (), torch.arange(4))
+    plain = chooser.choose(scores, live, 0)
+    monkeypatch.setattr(choosers, "WORTH_GROUPS", 0)
+    monkeypatch.setattr(choosers, "GROUP", 16)
+    grouped = chooser.choose(scores, live, 0)
+    for one, other in zip(plain[:3], grouped[:3], strict=True):
+        assert torch.equal(one, other)

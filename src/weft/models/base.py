@@ -7,7 +7,7 @@ comes in, H heads, V vocabulary. Axis 0 of every tensor of every state is the ba
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -61,8 +61,19 @@ class Decoder(nn.Module, Generic[Fixed, State]):
         raise NotImplementedError
 
 
+class Rows:
+    """What is not a plain tensor, but has rows that `reorder` can pick."""
+
+    def rows(self: Self, rows: Tensor) -> Self:
+        """Rows `rows` (N,) of it; what there was may be written over."""
+        raise NotImplementedError
+
+
 class StepModel(Protocol):
-    """What search needs of one model, an ensemble, a model with a language model."""
+    """What search needs of one model, an ensemble, a model with a language model.
+
+    A state is stepped once: a model may write into what it shares with the next one.
+    """
 
     def start(self, source: Padded) -> tuple[Any, Any]:
         """Fixed and State, B rows each, for source.data (B,S)."""
@@ -79,6 +90,8 @@ def reorder(state: Tree, rows: Tensor) -> Tree:
     reordered: Any = state
     if isinstance(state, Tensor):
         reordered = state.index_select(0, rows)
+    elif isinstance(state, Rows):
+        reordered = state.rows(rows)
     elif isinstance(state, tuple):
         parts = [reorder(part, rows) for part in state]
         reordered = type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from weft.errors import WeftError
 from weft.models.pretrained import Pretrained
+from weft.models.product import Weights, packed_integers
 from weft.nn.fused import Fused
-
-Weights = Literal["float32", "int8"]
-HIGHEST = 127
 
 
 class Int8Linear(nn.Module):
@@ -27,12 +24,7 @@ class Int8Linear(nn.Module):
         super().__init__()
         self.out_features = linear.out_features
         self.count = linear.count if isinstance(linear, Fused) else 1
-        weight = linear.weight.detach()
-        scales = weight.abs().amax(1).double().clamp_min(1e-12) / HIGHEST
-        zeros = torch.zeros(len(weight), dtype=torch.long)
-        with warnings.catch_warnings(action="ignore"):  # PyTorch points to a package that has none of these kernels
-            integers = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
-            self.packed = torch.ops.quantized.linear_prepack(integers, linear.bias)
+        self.packed = packed_integers(linear.weight.detach(), linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(...,D) -> (...,out_features)."""

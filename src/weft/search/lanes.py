@@ -46,6 +46,16 @@ def best(ranked: list[Ranked], count: int) -> list[Ranked]:
     return list(found.values())[:count]
 
 
+def closed_up(places: list[int]) -> list[int]:
+    """Places in rising order, the last of them in the gaps of the first: those below their number stay where they are.
+
+    So a model that can do that need not move what stays.
+    """
+    count = len(places)
+    staying, moving = {place for place in places if place < count}, [place for place in places if place >= count]
+    return [place if place in staying else moving.pop() for place in range(count)]
+
+
 class Lanes:
     """All lanes; a place is that of a lane among those whose sentences are still in the batch."""
 
@@ -76,7 +86,7 @@ class Lanes:
             self.add(self.live[place], history.tokens[row].tolist(), scores, "end", weights, total)
 
     def going_on(self, history: History, before: Tensor, after: Tensor, time: int) -> list[int]:
-        """Places of the sentences that go on, after lanes that do not are closed.
+        """Places of the sentences that go on, in their new order, after lanes that do not are closed.
 
         before and after (L,W) are totals without and with the last token, which is not in the history; those of a
         closed lane become -inf.
@@ -92,6 +102,7 @@ class Lanes:
                 after[place] = -inf
         places = list(dict.fromkeys(place // self.groups for place, lane in enumerate(self.live) if lane.open))
         if len(places) * self.groups < len(self.live):
+            places = closed_up(places)
             self.live = [lane for n in places for lane in self.live[n * self.groups : (n + 1) * self.groups]]
         return places
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import weft.recipe
 from weft.errors import WeftError
 from weft.models.directory import RECIPE
-from weft.models.quantized import Weights
+from weft.models.product import Weights
 from weft.tasks import series, text
 
 

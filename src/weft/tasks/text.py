@@ -24,7 +24,8 @@ from weft.metrics.score import language
 from weft.models import directory, quantized
 from weft.models.base import StepModel
 from weft.models.labels import FIRST, told
-from weft.models.quantized import Weights
+from weft.models.packed import Packed
+from weft.models.product import Weights
 from weft.models.seq2seq import Seq2Seq
 from weft.recipe import Recipe, Search
 from weft.search.ensemble import Ensemble, Fused, Sources
@@ -55,10 +56,12 @@ class Model:
         target: Vocabulary,
         others: Sequence[Model] = (),
         weights: Weights = "float32",
+        packed: Packed | None = None,
     ) -> None:
         """`others` are the further members of an ensemble, whose settings and device are those of the first.
 
-        `weights` is what those of the network are, and those of a language model beside it will be.
+        `weights` is what those of the network are, and those of a language model beside it will be. `packed` is the
+        network made ready for search, which is the network itself where it may go on to learn.
         """
         self.recipe = recipe
         self.network = network
@@ -67,6 +70,7 @@ class Model:
         self.reads = source_of(recipe, source)
         self.members = [self, *others]
         self.weights: Weights = weights
+        self.packed = packed
         self.language_models: dict[str, Model] = {}
 
     @classmethod
@@ -89,7 +93,7 @@ class Model:
                     f"model {number} of the ensemble reads {counted(columns[1], 'column')} of features beside the "
                     f"words, the first model {columns[0]}"
                 )
-        return cls(first.recipe, first.network, first.source, first.target, others, first.weights)
+        return cls(first.recipe, first.network, first.source, first.target, others, first.weights, first.packed)
 
     @property
     def device(self) -> torch.device:
@@ -197,13 +201,13 @@ class Model:
 
     def step_model(self, settings: Search) -> StepModel:
         """What the search steps: the network, or the ensemble of all, beside a language model where there is one."""
-        model: StepModel = self.network
+        model: StepModel = self.packed or self.network
         if len(self.members) > 1:
-            model = Ensemble([member.network for member in self.members], self.same_source)
+            model = Ensemble([member.packed or member.network for member in self.members], self.same_source)
         if settings.language_model is None:
             return model
         beside = self.language_model(settings.language_model)
-        return Fused(model, beside.network, settings.language_model_weight)
+        return Fused(model, beside.packed or beside.network, settings.language_model_weight)
 
     def language_model(self, folder: str) -> Model:
         if folder not in self.language_models:
@@ -325,9 +329,14 @@ def load(folder: str | Path | Sequence[str | Path], device: str = "cpu", weights
     place = weft.models.device.device(device)
     quantized.checked(weights, place)
     loaded = directory.load(Path(folder), place)
+    packed = (
+        Packed(loaded.network, weights)
+        if place.type == "cpu" and loaded.recipe.model.decoder.kind != "pixels"
+        else None
+    )
     if weights == "int8":
         quantized.quantize(loaded.network)
-    return Model(turned(loaded.recipe), loaded.network, loaded.source, loaded.target, weights=weights)
+    return Model(turned(loaded.recipe), loaded.network, loaded.source, loaded.target, weights=weights, packed=packed)
 
 
 def in_line(line: str, prediction: Prediction) -> Prediction:

@@ -20,7 +20,7 @@ import torch
 
 from weft.data.direction import Direction
 from weft.errors import WeftError
-from weft.models.quantized import Weights
+from weft.models.product import Weights
 from weft.tasks.line import Line, lines_of
 from weft.tasks.prediction import Prediction
 from weft.tasks.text import load

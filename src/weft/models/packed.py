@@ -1,0 +1,235 @@
+"""A trained model made ready for search on a CPU: the same numbers, in few calls a step.
+
+What a step costs beside its products is the calls: here are no modules, queries, keys and values come from one
+product, and what was said stays where it was written. Encoders and decoders that are not known here stay as they are.
+
+B sentences, K hypotheses, N = B*K, S source length, D width, M width of the memory; H heads, G heads of keys and
+values, d width of a head; U places of what was said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from weft.data.batch import Padded
+from weft.models.base import Memory
+from weft.models.key_values import KeyValues
+from weft.models.packed_layers import CrossAttention, EncoderLayer, FeedForward, Recurrence, SelfAttention, norm_of
+from weft.models.product import Product, Weights, product
+from weft.models.seq2seq import Seq2Seq
+from weft.models.transformer import DecoderLayer as DecoderLayerModule
+from weft.models.transformer import EncoderLayer as EncoderLayerModule
+from weft.models.transformer import HeadsOnSource, TransformerDecoder, TransformerEncoder
+from weft.nn.ends import SoftmaxOutput, TokenInput
+from weft.nn.multi_head import RelativeSelfAttention
+from weft.nn.ssru import SSRU
+
+
+class Inputs:
+    """Embeddings, and the positions that are added to them."""
+
+    def __init__(self, tokens: TokenInput, position: nn.Module) -> None:
+        self.tokens = tokens
+        self.rows: Callable[[int, int], Tensor] | None = getattr(position, "rows", None)
+
+    def __call__(self, ids: Tensor, start: int) -> Tensor:
+        """(B,T) at positions start, start+1, ... -> (B,T,D)."""
+        if self.rows is None:
+            return cast(Tensor, self.tokens(ids))
+        rows = self.rows(start, start + ids.size(1))
+        if self.tokens.project is not None:
+            return cast(Tensor, self.tokens(ids)) + rows
+        return torch.add(rows, torch.embedding(self.tokens.embedding.weight, ids), alpha=self.tokens.factor)
+
+
+class PackedEncoder:
+    def __init__(self, tokens: TokenInput, module: TransformerEncoder, weights: Weights) -> None:
+        self.inputs = Inputs(tokens, module.position)
+        self.layers = [EncoderLayer(cast(EncoderLayerModule, layer), weights) for layer in module.layers]
+        self.norm = norm_of(module.norm)
+
+    def __call__(self, source: Padded) -> Memory:
+        mask, sentences = source.mask(), len(source)
+        x = self.inputs(source.data, 0).flatten(0, 1)
+        padding = None if bool(mask.all()) else mask[:, None, None]
+        for layer in self.layers:
+            x = layer(x, sentences, padding)
+        values = self.norm(x).view(sentences, -1, x.size(1))
+        return Memory(values, mask, values[torch.arange(sentences), source.lengths - 1])
+
+
+class PackedFixed(NamedTuple):
+    said: KeyValues | None  # None where all layers are recurrent
+    source: KeyValues | None  # None where no layer looks at it
+    padding: Tensor | None  # (B,1,S) 0 or -inf; None where there is none
+    every: Tensor | None  # (B,D), what the context adds to the input of every step
+
+
+class PackedState(NamedTuple):
+    step: int  # so many were made
+    seen: Tensor  # (N,U) 0 at the places of what this hypothesis said, -inf at others'
+    layers: tuple[Tensor, ...]  # of each recurrent layer (N,D)
+
+
+class PackedDecoder:
+    """The steps of a TransformerDecoder."""
+
+    def __init__(self, tokens: TokenInput, module: TransformerDecoder, weights: Weights) -> None:
+        self.module = module
+        self.inputs = Inputs(tokens, module.position)
+        self.layers = [PackedLayer(cast(DecoderLayerModule, layer), weights) for layer in module.layers]
+        self.norm = norm_of(module.norm)
+        self.of_source = [layer.attention for layer in self.modules() if isinstance(layer.attention, HeadsOnSource)]
+        self.keys = product(*[heads.key_value for heads in self.of_source], weights=weights) if self.of_source else None
+
+    def modules(self) -> list[DecoderLayerModule]:
+        return [cast(DecoderLayerModule, layer) for layer in self.module.layers]
+
+    def init(self, memory: Memory) -> tuple[PackedFixed, PackedState]:
+        sentences, width = len(memory.values), self.module.width
+        every = None if self.module.every is None else self.module.every(memory.context)
+        padding = None
+        if self.keys is not None and not bool(memory.mask.all()):
+            padding = memory.values.new_zeros(memory.mask.shape).masked_fill_(~memory.mask, -torch.inf)[:, None]
+        said, like = None, memory.values
+        if asked := next((layer.past.asked for layer in self.layers if isinstance(layer.past, SelfAttention)), None):
+            said = KeyValues.of_nothing(len(self.layers), sentences, asked.groups, asked.width, like)
+        fixed = PackedFixed(said, self.source(memory), padding, every)
+        recurrent = sum(isinstance(layer.past, Recurrence) for layer in self.layers)
+        state = PackedState(0, like.new_zeros(sentences, 0), (like.new_zeros(sentences, width),) * recurrent)
+        if self.module.first is not None:
+            _, _, state = self.run(self.module.first(memory.context), state, fixed, -1)
+            state = state._replace(step=0, seen=like.new_zeros(sentences, 1))
+        return fixed, state
+
+    def source(self, memory: Memory) -> KeyValues | None:
+        """Keys and values of the source, of all layers."""
+        if self.keys is None:
+            return None
+        if memory.compared is None:
+            both = self.keys(memory.values.flatten(0, 1)).view(*memory.mask.shape, len(self.of_source), 2, -1)
+        else:
+            both = torch.stack([heads.of(memory).unflatten(-1, (2, -1)) for heads in self.of_source], 2)
+        both = both.unflatten(-1, (-1, self.of_source[0].width))  # (B,S,L,2,G,d)
+        return KeyValues(both.permute(2, 3, 0, 4, 1, 5).contiguous(), memory.mask.size(1))
+
+    def run(
+        self, x: Tensor, state: PackedState, fixed: PackedFixed, step: int
+    ) -> tuple[Tensor, Tensor | None, PackedState]:
+        """x (N,D) -> features (N,D), weights (N,H,S) of the last layer or None, the next state."""
+        said, source = fixed.said, fixed.source
+        seen, mask, recurrent, after = state.seen, None, iter(state.layers), []
+        if said is not None:
+            seen, mask = self.places(seen, said, len(x))
+        looked = None
+        for number, layer in enumerate(self.layers):
+            if isinstance(layer.past, Recurrence):
+                x, now = layer.past(x, next(recurrent))
+                after.append(now)
+            elif said is not None:
+                x = layer.past(x, said, number, mask, step)
+            if layer.attention is not None and source is not None:
+                keys, values = source.keys[number], source.values[number]
+                x, looked = layer.attention(x, keys, values, fixed.padding, source.sentences)
+            x = layer.feed_forward(x)
+        if said is not None:
+            said.taken += len(x) // said.sentences
+        weights = None
+        if looked is not None and (attention := self.layers[-1].attention) is not None:
+            weights = attention.asked.joined(looked, len(x)).view(len(x), -1, looked.size(-1))
+        return self.norm(x), weights, PackedState(step + 1, seen, tuple(after))
+
+    def places(self, seen: Tensor, said: KeyValues, rows: int) -> tuple[Tensor, Tensor | None]:
+        """Room for what is said now: seen with it (N,U), and the same as a mask (B,1,K,1,U) where it hides anything."""
+        count = rows // said.sentences
+        if count == 1:
+            if not said.has_room(1):
+                said.make_room(1, None)
+            return seen, None
+        if not said.has_room(count):
+            seen = cast(Tensor, said.make_room(count, seen))
+        own = seen.new_full((count, count), -torch.inf).fill_diagonal_(0.0).repeat(said.sentences, 1)
+        seen = torch.cat([seen, own], 1)
+        return seen, seen.view(said.sentences, 1, count, 1, -1)
+
+    def step(self, ids: Tensor, state: PackedState, fixed: PackedFixed) -> tuple[Tensor, Tensor | None, PackedState]:
+        """ids (N,) -> features (N,D), weights (N,H,S) or None, the next state."""
+        x = self.inputs(ids[:, None], state.step)[:, 0]
+        if fixed.every is not None:
+            x = x + fixed.every.repeat_interleave(len(x) // len(fixed.every), 0)
+        return self.run(x, state, fixed, state.step)
+
+
+class PackedLayer:
+    def __init__(self, module: DecoderLayerModule, weights: Weights) -> None:
+        past = module.self_attention
+        self.past: SelfAttention | Recurrence = (
+            Recurrence(past, module.around_self, weights)
+            if isinstance(past, SSRU)
+            else SelfAttention(past, module.around_self, weights)
+        )
+        self.attention: CrossAttention | None = None
+        if isinstance(module.attention, HeadsOnSource) and module.around_attention is not None:
+            self.attention = CrossAttention(module.attention, module.around_attention, weights)
+        self.feed_forward = FeedForward(module.feed_forward, weights)
+
+
+class Packed:
+    """A StepModel of what a network has learnt; what the network learns afterwards it does not know."""
+
+    def __init__(self, network: Seq2Seq, weights: Weights) -> None:
+        self.network = network
+        self.encoder: PackedEncoder | None = None
+        self.decoder: PackedDecoder | None = None
+        tokens, encoder = network.source_input, network.encoder
+        if isinstance(tokens, TokenInput) and isinstance(encoder, TransformerEncoder) and is_known(encoder):
+            self.encoder = PackedEncoder(tokens, encoder, weights)
+        if isinstance(network.decoder, TransformerDecoder) and is_known(network.decoder):
+            self.decoder = PackedDecoder(cast(TokenInput, network.target_input), network.decoder, weights)
+        self.output: Product | None = None
+        if type(network.output) is SoftmaxOutput:
+            self.output = product(network.output.projection, weights=weights)
+
+    def encode(self, source: Padded) -> Memory:
+        if self.encoder is None:
+            return self.network.encode(source)
+        memory = self.encoder(source)
+        return replace(memory, context=self.network.summary(memory.values, memory.mask, memory.context))
+
+    @torch.inference_mode()
+    def start(self, source: Padded) -> tuple[Any, Any]:
+        decoder = self.decoder or self.network.decoder
+        fixed, state = decoder.init(self.encode(source))
+        return (fixed, source.data), state
+
+    @torch.inference_mode()
+    def step(self, tokens: Tensor, state: Any, fixed: Any) -> tuple[Tensor, Tensor | None, Any]:
+        fixed, source = fixed
+        if self.decoder is None:
+            features, weights, state = self.network.decoder.step(self.network.target_input(tokens), state, fixed)
+        else:
+            features, weights, state = self.decoder.step(tokens, state, fixed)
+        if self.output is not None:
+            scores = self.output(features)
+            return torch.log_softmax(scores, -1, out=scores), weights, state
+        if len(source) != len(tokens):
+            source = source.repeat_interleave(len(tokens) // len(source), 0)
+        return self.network.output(features, weights, source), weights, state
+
+
+def is_known(stack: TransformerEncoder | TransformerDecoder) -> bool:
+    """Whether its layers are among those here: not with relative positions, nor with other scores than heads'."""
+    for layer in stack.layers:
+        if isinstance(layer, DecoderLayerModule):
+            known = layer.attention is None or isinstance(layer.attention, HeadsOnSource)
+            past: nn.Module = layer.self_attention
+        else:
+            known, past = True, cast(EncoderLayerModule, layer).attention
+        if not known or isinstance(past, RelativeSelfAttention):
+            return False
+    return True
