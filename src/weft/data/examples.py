@@ -50,7 +50,7 @@ class Examples:
             batch = batch_of(pad(sources, last=Vocabulary.eos), targets, rows)
         elif self.corpus.positions:
             images = self.corpus.images(places)
-            source = speckled(images, self.settings, chance) if self.settings.of_images else images
+            source: Padded = speckled(images, self.settings, chance) if self.settings.of_images else images
             batch = batch_of(source, self.targets(places, chance), rows)
         else:
             source = self.corpus.padded(places, self.sources(places, chance))
