@@ -194,3 +194,15 @@ def test_length_picture_says_the_numbers(tmp_path):
         assert f"<!-- {shown} -->" in text
     with pytest.raises(WeftError, match="no items"):
         draw_length([], tmp_path / "none.png")
+
+
+def test_a_font_is_found_that_was_installed_after_matplotlib_listed_them(monkeypatch):
+    from matplotlib import font_manager
+
+    fonts = font_manager.fontManager
+    (installed,) = (font.fname for font in fonts.ttflist if font.name == "cmr10")
+    monkeypatch.setattr(fonts, "ttflist", [font for font in fonts.ttflist if font.name != "cmr10"])
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [installed])
+    canvas.other_families.cache_clear()
+    assert "cmr10" in canvas.other_families()
+    canvas.other_families.cache_clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,8 +96,13 @@ def fonts_for(texts: Iterable[str]) -> list[str]:
 @cache
 def other_families() -> list[str]:
     """Every installed family, those known for Chinese, Japanese and Korean first."""
-    from matplotlib.font_manager import fontManager
+    from matplotlib.font_manager import findSystemFonts, fontManager
 
+    listed = {font.fname for font in fontManager.ttflist}
+    for file in findSystemFonts():
+        if file not in listed:  # matplotlib keeps its list, and this font was installed after it was made
+            with suppress(OSError, RuntimeError):  # not every file there is a font that it can draw
+                fontManager.addfont(file)
     names = {font.name for font in fontManager.ttflist if not font.name.startswith((BASE_FONT, "Last Resort"))}
     rank = {name: next((n for n, known in enumerate(CJK_FONTS) if name.startswith(known)), 99) for name in names}
     return sorted(names, key=lambda name: (rank[name], name))
