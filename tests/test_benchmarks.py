@@ -42,8 +42,8 @@ def test_a_tiny_run_of_weft_alone_writes_what_it_measured(tmp_path: Path) -> Non
         assert len(record["rounds"]) == 2 and min(record["rounds"]) <= record["tokens_per_second"]
         assert 0 < record["reading_share"] < 1 and 0 < record["optimizing_share"] < 1 and record["peak_mb"] > 10
     for task in ("greedy_bulk", "beam5_bulk", "greedy_single", "beam5_single"):
-        assert set(found["decoding"][task]) == {"weft, 1 thread"}
-    assert found["decoding"]["same_as_weft"] == {"weft, 1 thread": 1.0}
+        assert set(found["decoding"][task]) == {"weft, 1 thread", "weft int8, 1 thread"}
+    assert found["decoding"]["same_as_weft"]["weft, 1 thread"] == 1.0
     assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
 
 
