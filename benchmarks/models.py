@@ -69,18 +69,21 @@ def main() -> None:
     parser.add_argument("--ctranslate2", metavar="RUN", help="the model that CTranslate2 gets, in float32 and int8")
     parser.add_argument("--out", default="runs/beside", help="the folder of what comes out (runs/beside)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is asked (5)")
+    parser.add_argument("--timed", type=int, help="time it on so many of the lines, the first (all)")
     options = parser.parse_args()
     contestants = [Contestant.of(text) for text in options.models]
     lines = Path(options.lines).read_text("utf-8").splitlines()
-    measure(Path(options.out), lines, contestants, options.ctranslate2, options.rounds)
+    measure(Path(options.out), lines, contestants, options.ctranslate2, options.rounds, options.timed)
 
 
-def measure(out: Path, lines: list[str], contestants: list[Contestant], converted: str | None, rounds: int) -> None:
+def measure(
+    out: Path, lines: list[str], contestants: list[Contestant], converted: str | None, rounds: int, timed: int | None
+) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "lines.txt", "".join(f"{line}\n" for line in lines))
     vocabularies = {contestant.name: vocabulary(contestant.runs[0]) for contestant in contestants}
     programs = [contestant.program() for contestant in contestants]
-    shapes: dict[str, Any] = {"single": 0, "longest": LONGEST}
+    shapes: dict[str, Any] = {"single": 0, "timed": timed, "longest": LONGEST}
     if converted:
         model = weft.load(converted)
         assert isinstance(model, Model)

@@ -108,7 +108,7 @@ def main(folder: Path, kind: str, workers: int) -> None:
         return [one.hypotheses[0] for one in found]
 
     sentences = [[str(i) for i in ids] for ids in read_ids(folder / "test.source")]
-    turns.serve(Sentences(sentences, work["single"], BATCHES, translate).decode)
+    turns.serve(Sentences(sentences, work["single"], BATCHES, translate, work.get("timed")).decode)
 
 
 if __name__ == "__main__":

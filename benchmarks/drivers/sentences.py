@@ -15,10 +15,17 @@ class Sentences:
     """Decodes the same sentences again and again; its answers are what a round measures."""
 
     def __init__(
-        self, sentences: Sequence[Sentence], single: int, batches: Sequence[int], translate: Translate[Sentence]
+        self,
+        sentences: Sequence[Sentence],
+        single: int,
+        batches: Sequence[int],
+        translate: Translate[Sentence],
+        timed: int | None = None,
     ) -> None:
-        """`single`: so many are decoded one at a time; `batches`: sizes to choose from, as the engine counts them."""
+        """`single`: so many are decoded one at a time; `batches`: sizes to choose from, as the engine counts them;
+        `timed`: so many are timed in bulk (all)."""
         self.sentences, self.single, self.batches, self.translate = sentences, single, batches, translate
+        self.bulk = sentences[:timed]
         self.best: dict[int, int] = {}  # size of batch, by beam
 
     def decode(self, beam: int, bulk: bool, outputs: bool = False) -> dict[str, Any]:
@@ -30,13 +37,13 @@ class Sentences:
             times = [self.timed(self.sentences[n : n + 1], beam, 1)[0] for n in range(self.single)]
             return {"p50_ms": 1000 * median(times)}
         if beam not in self.best:
-            self.best[beam] = min(self.batches, key=lambda size: self.timed(self.sentences, beam, size)[0])
+            self.best[beam] = min(self.batches, key=lambda size: self.timed(self.bulk, beam, size)[0])
         before = time.process_time()
-        seconds, tokens = self.timed(self.sentences, beam, self.best[beam])
+        seconds, tokens = self.timed(self.bulk, beam, self.best[beam])
         return {
             "seconds": seconds,
             "cpu_seconds": time.process_time() - before,
-            "sentences": len(self.sentences),
+            "sentences": len(self.bulk),
             "tokens": tokens,
             "batch": self.best[beam],
         }

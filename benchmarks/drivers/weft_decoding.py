@@ -28,7 +28,8 @@ def main(folder: Path, weights: Weights = "float32", *models: str) -> None:
         return [[numbers[piece] for piece in one.tokens] for one in said]
 
     lines = (folder / "lines.txt").read_text("utf-8").splitlines()
-    decoder = Sentences(lines, read_work(str(folder))["single"], BATCH_TOKENS, translate)
+    work = read_work(str(folder))
+    decoder = Sentences(lines, work["single"], BATCH_TOKENS, translate, work.get("timed"))
     translate(lines[:4], 2, 1024)
     turns.serve(decoder.decode)
 

@@ -58,8 +58,10 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2", help="of the teachers, separated by commas (1,2)")
     parser.add_argument("--students", default="distilled,original", help=f"some of {', '.join(STUDENTS)}")
     parser.add_argument("--out", default="runs/distill", help="the folder of runs and results (runs/distill)")
+    parser.add_argument("--beam", type=int, default=5, help="of the teachers when they translate (5)")
     parser.add_argument("--workers", type=int, default=1, help="processes that translate (1)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each engine is timed (5)")
+    parser.add_argument("--timed", type=int, default=256, help="lines of the test set that are timed, in bulk (256)")
     parser.add_argument("settings", nargs="*", metavar="key=value")
     options = parser.parse_args()
     out, students = Path(options.out), options.students.split(",")
@@ -67,12 +69,12 @@ def main() -> None:
         parser.error(f"no such student: {', '.join(sorted(unknown))}")
     teachers = [trained("teacher", seed, out, options.settings) for seed in options.seeds.split(",")]
     recipe = weft.recipe.load(teachers[0] / "recipe.yaml")
-    said = translated(recipe, teachers, out, options.workers)
+    said = translated(recipe, teachers, out, options.beam, options.workers)
     runs = {}
     for student in students:
         settings = [*options.settings, *material(student, recipe, said)]
         runs[student] = trained("student", student, out, settings)
-    report(measured(recipe, teachers, runs, out, options.rounds), out)
+    report(measured(recipe, teachers, runs, out, options.rounds, options.timed), out)
 
 
 def trained(base: str, name: str, out: Path, settings: Sequence[str]) -> Path:
@@ -89,7 +91,7 @@ def sides(recipe: Recipe) -> Parallel:
     return recipe.data.train
 
 
-def translated(recipe: Recipe, teachers: Sequence[Path], out: Path, workers: int) -> Path:
+def translated(recipe: Recipe, teachers: Sequence[Path], out: Path, beam: int, workers: int) -> Path:
     """A file with what the ensemble says to each training source, written block by block."""
     said = out / "said.txt"
     if said.exists():
@@ -100,7 +102,8 @@ def translated(recipe: Recipe, teachers: Sequence[Path], out: Path, workers: int
     assert isinstance(sides(recipe).source, str)
     sources = islice(read_lines(str(sides(recipe).source)), done * BLOCK, None)
     began = time.perf_counter()
-    with Workers(workers, Job([str(teacher) for teacher in teachers])) as all_workers:
+    job = Job([str(teacher) for teacher in teachers], search={"beam": beam})
+    with Workers(workers, job) as all_workers:
         answers = all_workers.stream(sources)
         while block := [answer.text for answer in islice(answers, BLOCK)]:
             write_text(parts / f"{done:04}.txt", lines(block))
@@ -125,7 +128,7 @@ def material(student: str, recipe: Recipe, said: Path) -> list[str]:
 
 
 def measured(
-    recipe: Recipe, teachers: Sequence[Path], students: dict[str, Path], out: Path, rounds: int
+    recipe: Recipe, teachers: Sequence[Path], students: dict[str, Path], out: Path, rounds: int, timed: int
 ) -> list[Point]:
     """BLEU on the test set and speed of all, in turns in one run."""
     assert recipe.data.test is not None
@@ -138,7 +141,16 @@ def measured(
     if not models.keys() <= {point["name"] for point in found}:
         write_text(out / "test.txt", lines(source for source, _ in pairs))
         where = [str(out / "test.txt"), *(f"{name}={place}" for name, place in models.items())]
-        how = ["--ctranslate2", str(teachers[0]), "--out", str(results.parent), "--rounds", str(rounds)]
+        how = [
+            "--ctranslate2",
+            str(teachers[0]),
+            "--out",
+            str(results.parent),
+            "--rounds",
+            str(rounds),
+            "--timed",
+            str(timed),
+        ]
         subprocess.run([sys.executable, "-m", "benchmarks.models", *where, *how], check=True)
         found = json.loads(results.read_text("utf-8"))
     references = [[target] for _, target in pairs]
@@ -174,11 +186,19 @@ def draw(points: Sequence[Point], path: Path) -> None:
         for point in same:
             filled = color if point.beam > 1 else "white"
             axes.scatter([point.rate], [point.bleu], s=34, color=filled, edgecolors=color, zorder=3)
+        above = 7 if dashed else -7
         axes.annotate(
-            name, (rates[-1], values[-1]), (6, -3), textcoords="offset points", color=color, size=8.5, va="top"
+            name,
+            (rates[-1], values[-1]),
+            (5, above),
+            textcoords="offset points",
+            color=color,
+            size=8.5,
+            va="bottom" if dashed else "top",
         )
     style(axes, "BLEU on the test set by speed (filled: beam of 5, hollow: greedy)")
     axes.set_xscale("log")
+    axes.margins(x=0.16, y=0.1)
     axes.set_xlabel("sentences in a second of one thread", fontsize=8.5, color=QUIET)
     axes.grid(axis="x", which="both", color="#eeeff5", linewidth=0.6)
     figure.tight_layout(pad=1.4)
