@@ -10,7 +10,6 @@ values, d width of a head; U places of what was said.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -187,7 +186,7 @@ class Packed:
         self.encoder: PackedEncoder | None = None
         self.decoder: PackedDecoder | None = None
         tokens, encoder = network.source_input, network.encoder
-        if isinstance(tokens, TokenInput) and isinstance(encoder, TransformerEncoder) and is_known(encoder):
+        if type(tokens) is TokenInput and isinstance(encoder, TransformerEncoder) and is_known(encoder):
             self.encoder = PackedEncoder(tokens, encoder, weights)
         if isinstance(network.decoder, TransformerDecoder) and is_known(network.decoder):
             self.decoder = PackedDecoder(cast(TokenInput, network.target_input), network.decoder, weights)
@@ -198,8 +197,7 @@ class Packed:
     def encode(self, source: Padded) -> Memory:
         if self.encoder is None:
             return self.network.encode(source)
-        memory = self.encoder(source)
-        return replace(memory, context=self.network.summary(memory.values, memory.mask, memory.context))
+        return self.network.completed(self.encoder(source), source)
 
     @torch.inference_mode()
     def start(self, source: Padded) -> tuple[Any, Any]:

@@ -111,7 +111,10 @@ class Seq2Seq(nn.Module):
         A variational vector is the mean of its Gaussian, or drawn from it.
         """
         embedded = source if self.source_input is None else self.source_input.sequence(source)
-        memory: Memory = self.encoder(embedded)
+        return self.completed(self.encoder(embedded), source, draw)
+
+    def completed(self, memory: Memory, source: Padded, draw: bool = False) -> Memory:
+        """What an encoder made of the source, with its fixed vector and the places that tags are read off."""
         context = self.summary(memory.values, memory.mask, memory.context)
         if self.gaussian is not None:
             context, divergence = self.gaussian(context, draw)
