@@ -85,13 +85,14 @@ def mean_loss(model: Model, corpus: Corpus, rows: Rows, tokens: int) -> float:
 @torch.no_grad()
 def mean_divergence(model: Model, corpus: Corpus, rows: Rows, tokens: int) -> float | None:
     """Nats from N(0,1) of these pairs' vectors, an item; None where the vector is not variational."""
+    if model.recipe.model.context.variational is None:
+        return None
     training = model.network.training
     model.network.eval()
     total = 0.0
     for batch in batches(model, corpus, rows, tokens):
         divergence = model.network.encode(batch.source).divergence
-        if divergence is None:
-            return None
+        assert divergence is not None
         total += float(divergence.sum())
     model.network.train(training)
     return total / len(rows)
