@@ -33,6 +33,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "more.en": SOURCES,
         "more.de": TARGETS,
         "lines.txt": TARGETS,
+        "chunks.tsv": [
+            f"{source}\t{' '.join(source.split())}\t{' '.join('O' for _ in source.split())}" for source in SOURCES
+        ],
         "chat.jsonl": [json.dumps(list(pair)) for pair in zip(SOURCES, TARGETS, strict=True)],
     }
     for name, lines in contents.items():
@@ -49,4 +52,4 @@ def test_recipes_of_the_page_make_batches(text: str) -> None:
 
 
 def test_there_are_recipes() -> None:
-    assert len(RECIPES) == 7
+    assert len(RECIPES) == 8
