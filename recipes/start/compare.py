@@ -34,7 +34,7 @@ def main() -> None:
         settings = [f"start.decoder={OUT / 'lm'}"] if name == "started" else []
         model = weft.train(HERE / "translate.yaml", f"name={name}", f"out={OUT}", *settings)
         assert model.recipe.data.test is not None
-        found = evaluate(model, items(read_pairs(model.recipe.data.test), False), ["bleu_tokenized"])
+        found = evaluate(model, items(read_pairs(model.recipe.data.test, model.recipe.data.columns), False), ["bleu_tokenized"])
         rows.append(f"| {title} | {max(value for _, value in curve(name)):.2f} | {found.scores[0].value:.2f} |")
     write_text(OUT / "start.md", "\n".join(rows) + "\n")
     draw()
