@@ -33,8 +33,9 @@ def main() -> None:
     for name, title in WAYS.items():
         settings = [f"start.decoder={OUT / 'lm'}"] if name == "started" else []
         model = weft.train(HERE / "translate.yaml", f"name={name}", f"out={OUT}", *settings)
-        assert model.recipe.data.test is not None
-        found = evaluate(model, items(read_pairs(model.recipe.data.test, model.recipe.data.columns), False), ["bleu_tokenized"])
+        data = model.recipe.data
+        assert data.test is not None
+        found = evaluate(model, items(read_pairs(data.test, data.columns), False), ["bleu_tokenized"])
         rows.append(f"| {title} | {max(value for _, value in curve(name)):.2f} | {found.scores[0].value:.2f} |")
     write_text(OUT / "start.md", "\n".join(rows) + "\n")
     draw()
