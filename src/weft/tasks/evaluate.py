@@ -15,6 +15,7 @@ from weft.data.examples import read_batch
 from weft.errors import WeftError
 from weft.metrics import score
 from weft.metrics.score import Score
+from weft.models.mode import answering
 from weft.recipe import Recipe
 from weft.tasks.text import Model, Prediction
 
@@ -69,16 +70,14 @@ def mean_loss(model: Model, corpus: Corpus, rows: Rows, tokens: int) -> float:
 
     What the loss of a variational vector draws is the same each time, and of no consequence for what is drawn later.
     """
-    training = model.network.training
-    model.network.eval()
-    total, count = 0.0, 0
-    with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
-        torch.manual_seed(0)
-        for batch in batches(model, corpus, rows, tokens):
-            loss, number = model.network.loss(batch, smoothing=0.0)
-            total += float(loss)
-            count += int(number)
-    model.network.train(training)
+    with answering(model.network):
+        total, count = 0.0, 0
+        with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
+            torch.manual_seed(0)
+            for batch in batches(model, corpus, rows, tokens):
+                loss, number = model.network.loss(batch, smoothing=0.0)
+                total += float(loss)
+                count += int(number)
     return total / count
 
 
@@ -87,14 +86,12 @@ def mean_divergence(model: Model, corpus: Corpus, rows: Rows, tokens: int) -> fl
     """Nats from N(0,1) of these pairs' vectors, an item; None where the vector is not variational."""
     if model.recipe.model.context.variational is None:
         return None
-    training = model.network.training
-    model.network.eval()
-    total = 0.0
-    for batch in batches(model, corpus, rows, tokens):
-        divergence = model.network.encode(batch.source).divergence
-        assert divergence is not None
-        total += float(divergence.sum())
-    model.network.train(training)
+    with answering(model.network):
+        total = 0.0
+        for batch in batches(model, corpus, rows, tokens):
+            divergence = model.network.encode(batch.source).divergence
+            assert divergence is not None
+            total += float(divergence.sum())
     return total / len(rows)
 
 

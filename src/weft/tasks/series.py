@@ -26,6 +26,7 @@ from weft.errors import WeftError, counted
 from weft.metrics.forecast import Errors
 from weft.models import directory
 from weft.models.forecaster import Forecaster, Shape
+from weft.models.mode import answering
 from weft.recipe import Recipe, ValuesOutput
 from weft.tasks.forecast import Forecast
 
@@ -127,11 +128,9 @@ class SeriesModel:
     @torch.no_grad()
     def forecasts(self, windows: Windows, rows: Rows) -> Floats:
         """(B,T,C,Q) in the scale of the training part."""
-        training = self.network.training
-        self.network.eval()
-        batch = windows.batch(rows).to(self.device)
-        found = self.network.forecast(batch.source, batch.fed).float().cpu().numpy()
-        self.network.train(training)
+        with answering(self.network):
+            batch = windows.batch(rows).to(self.device)
+            found = self.network.forecast(batch.source, batch.fed).float().cpu().numpy()
         return np.asarray(found)
 
     def windows(self, series: Scaled, part: Part) -> Windows:

@@ -24,6 +24,7 @@ from weft.metrics.score import language
 from weft.models import directory, quantized
 from weft.models.base import StepModel
 from weft.models.labels import FIRST, told
+from weft.models.mode import answering
 from weft.models.packed import Packed
 from weft.models.product import Weights
 from weft.models.seq2seq import Seq2Seq
@@ -187,16 +188,14 @@ class Model:
 
     def block(self, lines: list[Encoded], n_best: int, attention: bool, strategy: Strategy) -> list[Prediction]:
         predictions = [Prediction("", 0.0, [], [], "empty")] * len(lines)
-        training = self.network.training
-        self.network.eval()
-        model = self.step_model(strategy.settings)
-        sizes = [line.length + 1 if len(line.sources[0]) or not self.has_source else 0 for line in lines]
-        for places in by_length(sizes, strategy.settings.batch_tokens, strategy.width):
-            found = self.hypotheses(model, [lines[place] for place in places], attention, strategy)
-            for place, hypotheses in zip(places, found, strict=True):
-                best, *others = self.outputs(hypotheses, lines[place].sources[0], strategy)[:n_best]
-                predictions[place] = replace(best, alternatives=others)
-        self.network.train(training)
+        with answering(self.network):
+            model = self.step_model(strategy.settings)
+            sizes = [line.length + 1 if len(line.sources[0]) or not self.has_source else 0 for line in lines]
+            for places in by_length(sizes, strategy.settings.batch_tokens, strategy.width):
+                found = self.hypotheses(model, [lines[place] for place in places], attention, strategy)
+                for place, hypotheses in zip(places, found, strict=True):
+                    best, *others = self.outputs(hypotheses, lines[place].sources[0], strategy)[:n_best]
+                    predictions[place] = replace(best, alternatives=others)
         return predictions
 
     def step_model(self, settings: Search) -> StepModel:
@@ -279,18 +278,16 @@ class Model:
         if not self.has_source or len(self.members) > 1:
             what = "an ensemble" if self.has_source else "a language model"
             raise WeftError(f"{what} has no vector of a line")
-        training = self.network.training
-        self.network.eval()
-        rest, found = (Line(number, text) for number, text in enumerate(lines)), []
-        while block := list(islice(rest, self.reads.block)):
-            sources = self.reads.encoded(block, direction)
-            sizes = [len(source) and len(source) + 1 for source in sources]
-            of_block = np.full((len(block), self.network.vector_width), np.nan, np.float32)
-            for places in by_length(sizes, batch_tokens, 1):
-                memory = self.network.encode(self.padded([(sources[place],) for place in places]))
-                of_block[places] = memory.context.float().cpu().numpy()
-            found.append(of_block)
-        self.network.train(training)
+        with answering(self.network):
+            rest, found = (Line(number, text) for number, text in enumerate(lines)), []
+            while block := list(islice(rest, self.reads.block)):
+                sources = self.reads.encoded(block, direction)
+                sizes = [len(source) and len(source) + 1 for source in sources]
+                of_block = np.full((len(block), self.network.vector_width), np.nan, np.float32)
+                for places in by_length(sizes, batch_tokens, 1):
+                    memory = self.network.encode(self.padded([(sources[place],) for place in places]))
+                    of_block[places] = memory.context.float().cpu().numpy()
+                found.append(of_block)
         return np.concatenate(found) if found else np.zeros((0, self.network.vector_width), np.float32)
 
     def score(
@@ -304,17 +301,15 @@ class Model:
         if self.recipe.tags == "labels":
             targets = [told(ids, self.target.size) for ids in targets]
         scored = [Scored([], [])] * len(given)
-        training = self.network.training
-        self.network.eval()
-        model = self.step_model(Search())
-        sizes = [max(len(source[0]), len(target)) + 1 for source, target in zip(sources, targets, strict=True)]
-        for places in by_length(sizes, batch_tokens, 1):
-            gold = pad([targets[place] for place in places], last=self.target.eos).to(self.device)
-            found = score(model, self.padded([sources[place] for place in places]), gold, self.target.bos)
-            for place, scores in zip(places, found, strict=True):
-                ids = targets[place]
-                scored[place] = Scored(self.target.pieces(ids), scores, ids.count(self.target.unk))
-        self.network.train(training)
+        with answering(self.network):
+            model = self.step_model(Search())
+            sizes = [max(len(source[0]), len(target)) + 1 for source, target in zip(sources, targets, strict=True)]
+            for places in by_length(sizes, batch_tokens, 1):
+                gold = pad([targets[place] for place in places], last=self.target.eos).to(self.device)
+                found = score(model, self.padded([sources[place] for place in places]), gold, self.target.bos)
+                for place, scores in zip(places, found, strict=True):
+                    ids = targets[place]
+                    scored[place] = Scored(self.target.pieces(ids), scores, ids.count(self.target.unk))
         return scored
 
 

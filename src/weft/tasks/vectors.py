@@ -13,6 +13,7 @@ from torch import Tensor
 from weft.data.batch import Padded
 from weft.errors import WeftError
 from weft.models.base import Memory
+from weft.models.mode import answering
 from weft.models.seq2seq import Seq2Seq
 from weft.search.run import search
 from weft.tasks.line import Encoded, Line
@@ -56,15 +57,15 @@ def said(model: Model, vectors: Tensor, length: int, **options: Any) -> list[Pre
         raise WeftError("this model's decoder looks at more than one vector; it needs model.decoder.attention: null")
     strategy = model.strategy(1, options)
     network = FromVectors(model.network)
-    model.network.eval()
     found: list[Prediction] = []
     for part in vectors.split(BATCH):
         lines = [Encoded(len(found) + row, ([0] * length,), [], [], []) for row in range(len(part))]
         limits = strategy.limits(lines, attention=False)
         source = Padded(part, torch.full((len(part),), length, device=part.device))
         chooser, rules = strategy.chooser(lines, limits, part.device), strategy.rules(lines, part.device)
-        for hypotheses in search(network, source, chooser, limits, rules):
-            found.append(model.outputs(hypotheses, [], strategy)[0])
+        with answering(model.network):
+            outcomes = search(network, source, chooser, limits, rules)
+        found.extend(model.outputs(hypotheses, [], strategy)[0] for hypotheses in outcomes)
     return found
 
 
