@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 import yaml
 from learning import MODELS
-from test_resume import Killed, quiet, tensors, train_until_done
+from test_resume import check_dying_changes_nothing, quiet
 
 import weft
 from weft.cli.main import main
 from weft.data.gaps import filled
 from weft.errors import WeftError
-from weft.training.trainer import Trainer
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -106,16 +105,4 @@ def test_every_verb_takes_lines_with_gaps(learnt: Path, run: Run, tmp_path: Path
 
 def test_dying_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = recipe_file(tmp_path, steps=10, average=0)
-    weft.train(recipe, "name=whole", say=quiet)
-    update, dead = Trainer.update, False
-
-    def dies_once(self: Trainer, *given: Any) -> None:
-        nonlocal dead
-        update(self, *given)
-        if self.progress.step == 7 and not dead:
-            dead = True
-            raise Killed
-
-    monkeypatch.setattr(Trainer, "update", dies_once)
-    assert train_until_done(recipe, "name=cut") == 1
-    assert tensors(tmp_path / "runs/cut") == tensors(tmp_path / "runs/whole")
+    check_dying_changes_nothing(recipe, monkeypatch, 7)

@@ -9,10 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from learning import write_pairs
-from test_resume import Killed, quiet, tensors, train_until_done
-
-import weft
-from weft.training.trainer import Trainer
+from test_resume import check_dying_changes_nothing
 
 Write = Callable[..., Path]
 
@@ -26,16 +23,4 @@ def test_dying_changes_nothing(recipe_file: Write, monkeypatch: pytest.MonkeyPat
     for side in ("source", "target"):
         settings["vocabulary"][side] = {"kind": "bpe", "size": 300, "sampling": 0.2}
     recipe.write_text(yaml.safe_dump(settings))
-    weft.train(recipe, "name=whole", say=quiet)
-    update, dead = Trainer.update, False
-
-    def dies_once(self: Trainer, *given: Any) -> None:
-        nonlocal dead
-        update(self, *given)
-        if self.progress.step == 10 and not dead:
-            dead = True
-            raise Killed
-
-    monkeypatch.setattr(Trainer, "update", dies_once)
-    assert train_until_done(recipe, "name=cut") == 1
-    assert tensors(recipe.parent / "runs/cut") == tensors(recipe.parent / "runs/whole")
+    check_dying_changes_nothing(recipe, monkeypatch, 10)

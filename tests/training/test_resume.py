@@ -52,6 +52,23 @@ def train_until_done(recipe: Path, *overrides: str) -> int:
             deaths += 1
 
 
+def check_dying_changes_nothing(recipe: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """runs/cut, which dies once in the middle of a step, becomes what runs/whole is."""
+    weft.train(recipe, "name=whole", say=quiet)
+    update, dead = Trainer.update, False
+
+    def dies_once(self: Trainer, *given: Any) -> None:
+        nonlocal dead
+        update(self, *given)
+        if self.progress.step == step and not dead:
+            dead = True
+            raise Killed
+
+    monkeypatch.setattr(Trainer, "update", dies_once)
+    assert train_until_done(recipe, "name=cut") == 1
+    assert tensors(recipe.parent / "runs/cut") == tensors(recipe.parent / "runs/whole")
+
+
 def life(recipe: Path, dies_at: int | None, *overrides: str) -> int:
     """Train in a process of its own that ends like SIGKILL just before its n-th file operation; its exit status."""
     child = os.fork()
@@ -102,20 +119,7 @@ def test_dying_in_the_middle_of_a_step_changes_nothing(
     recipe_file: Write, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     recipe = recipe_file("rnn")
-    weft.train(recipe, "name=whole", say=quiet)
-    update = Trainer.update
-    dead = False
-
-    def dies_once(self: Trainer, *given: Any) -> None:
-        nonlocal dead
-        update(self, *given)
-        if self.progress.step == step and not dead:
-            dead = True
-            raise Killed
-
-    monkeypatch.setattr(Trainer, "update", dies_once)
-    assert train_until_done(recipe, "name=cut") == 1
-    assert tensors(recipe.parent / "runs/cut") == tensors(recipe.parent / "runs/whole")
+    check_dying_changes_nothing(recipe, monkeypatch, step)
 
 
 def test_sigkill_and_sigterm_of_the_real_process(recipe_file: Write) -> None:

@@ -15,14 +15,13 @@ import yaml
 from learning import MODELS
 from matplotlib.image import imread
 from shapes import CELLS, INPUT, picture, write_idx
-from test_resume import Killed, quiet, tensors, train_until_done
+from test_resume import check_dying_changes_nothing, quiet
 
 import weft
 from weft.cli.main import main
 from weft.errors import WeftError
 from weft.tasks.reconstruction import decoded, denoised, reconstructed, squared_error
 from weft.tasks.vectors import between, positions, prior, said
-from weft.training.trainer import Trainer
 
 Write = Callable[..., Path]
 
@@ -50,20 +49,8 @@ def test_text_through_a_drawn_vector(
 ) -> None:
     recipe = recipe_file("rnn", steps=12, count=80)
     recipe.write_text(yaml.safe_dump(vectorial(recipe, width=6, weight=0.3, over=8, free_bits=0.5)))
-    weft.train(recipe, "name=whole", say=quiet)
-    update, dead = Trainer.update, False
-
-    def dies_once(self: Trainer, *given: Any) -> None:
-        nonlocal dead
-        update(self, *given)
-        if self.progress.step == 10 and not dead:
-            dead = True
-            raise Killed
-
-    monkeypatch.setattr(Trainer, "update", dies_once)
-    assert train_until_done(recipe, "name=cut") == 1
+    check_dying_changes_nothing(recipe, monkeypatch, 10)
     runs = recipe.parent / "runs"
-    assert tensors(runs / "cut") == tensors(runs / "whole")
 
     log = [json.loads(line) for line in (runs / "whole" / "log.jsonl").read_text().splitlines()]
     nats = [record["scores"]["divergence"] for record in log if record["event"] == "validation"]
