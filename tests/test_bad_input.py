@@ -410,6 +410,7 @@ SETUPS: dict[str, Setup] = {
     "damaged weights": holds("runs/words/model.safetensors", b"abc"),
     "weights of another recipe": another_width,
     "no vocabulary": lacks("runs/words/source.model"),
+    "a damaged shortlist": holds("runs/words/shortlist.npz", b"abc"),
     "a damaged vocabulary": holds("runs/words/source.model", b"abc"),
     "a damaged state": holds(f"{STATE}/progress.json", b"abc"),
     "a state of another shape": holds(f"{STATE}/progress.json", "[]"),

@@ -17,6 +17,7 @@ VERBS = {
     "evaluate": "score a model on pairs it has not seen",
     "look": "pictures: attention, curves",
     "average": "average checkpoints of a run into a new model",
+    "shortlist": "learn what may be said to a source, for faster answers",
     "serve": "answer over HTTP",
     "recipe": "check a recipe, or print its JSON Schema",
 }

@@ -65,6 +65,9 @@ def add_weights(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--weights", choices=("float32", "int8"), default="float32", help="int8: faster on a CPU, not quite the same"
     )
+    verb.add_argument(
+        "--shortlist", action="store_true", help="say only what goes with the source, as `weft shortlist` has learnt it"
+    )
 
 
 def add_search(verb: argparse.ArgumentParser) -> None:
@@ -97,7 +100,7 @@ def loaded(options: argparse.Namespace) -> Model:
     from weft.tasks.text import load
 
     folders = [options.model, *options.others] if options.others else options.model
-    return load(folders, options.device, options.weights)
+    return load(folders, options.device, options.weights, options.shortlist)
 
 
 @contextmanager
@@ -126,6 +129,7 @@ def predicted(options: argparse.Namespace) -> Iterator[Iterator[Prediction]]:
         options.attention,
         options.direction,
         search_options(options),
+        options.shortlist,
     )
     with Workers(options.workers, job) as workers:
         yield workers.stream(read_lines(options.file), **held(options))
@@ -192,7 +196,8 @@ def run_vector(options: argparse.Namespace) -> int:
     path = Path(options.vector)
     if path.suffix not in (".npy", ".parquet"):
         raise WeftError(f"{path}: vectors go into a file whose name ends in .npy or .parquet")
-    unused = {"--jsonl": options.jsonl, "--attention": options.attention, **held(options)}
+    unused = {"--jsonl": options.jsonl, "--attention": options.attention, "--shortlist": options.shortlist}
+    unused |= held(options)
     unused |= {f"--{name.replace('_', '-')}": True for name in search_options(options) if name != "batch_tokens"}
     if given := [name for name, value in unused.items() if value]:
         raise WeftError(f"--vector searches for nothing; --{given[0].removeprefix('--')} has no part in it")

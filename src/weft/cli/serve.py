@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         from weft.tasks.text import load
 
         folder = Path(options.model)
-        model = load(folder, weights=options.weights)
+        model = load(folder, weights=options.weights, shortlist=options.shortlist)
         if model.recipe.model.input.kind == "image":
             raise WeftError(f"{folder} reads images by their files' names, which nobody may do over HTTP")
         app = application(model, folder.resolve().name, threads=threads)

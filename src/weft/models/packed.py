@@ -207,17 +207,20 @@ class Packed:
 
     @torch.inference_mode()
     def step(self, tokens: Tensor, state: Any, fixed: Any) -> tuple[Tensor, Tensor | None, Any]:
-        fixed, source = fixed
-        if self.decoder is None:
-            features, weights, state = self.network.decoder.step(self.network.target_input(tokens), state, fixed)
-        else:
-            features, weights, state = self.decoder.step(tokens, state, fixed)
+        features, weights, state = self.advance(tokens, state, fixed)
         if self.output is not None:
             scores = self.output(features)
             return torch.log_softmax(scores, -1, out=scores), weights, state
+        source = fixed[1]
         if len(source) != len(tokens):
             source = source.repeat_interleave(len(tokens) // len(source), 0)
         return self.network.output(features, weights, source), weights, state
+
+    def advance(self, tokens: Tensor, state: Any, fixed: Any) -> tuple[Tensor, Tensor | None, Any]:
+        """tokens (N,) -> what the output end is given: features (N,D), weights (N,H,S) or None; the next state."""
+        if self.decoder is None:
+            return self.network.advance(tokens, state, fixed)
+        return self.decoder.step(tokens, state, fixed[0])
 
 
 def is_known(stack: TransformerEncoder | TransformerDecoder) -> bool:

@@ -49,8 +49,8 @@ def checked(weights: str, device: torch.device) -> None:
         raise WeftError("weights is 'int8', for which this PyTorch has no kernels; expected float32")
 
 
-def quantize(network: nn.Module) -> None:
-    """Every nn.Linear becomes an Int8Linear in its place, but those of a pretrained encoder.
+def quantize(network: nn.Module, keep_output: bool = False) -> None:
+    """Every nn.Linear becomes an Int8Linear in its place, but those of a pretrained encoder, and of the output if kept.
 
     Embeddings, norms, convolutions and recurrent cells stay as they are; so does the input's side of a matrix that
     input and output share.
@@ -58,5 +58,5 @@ def quantize(network: nn.Module) -> None:
     for name, part in network.named_children():
         if isinstance(part, nn.Linear):
             setattr(network, name, Int8Linear(part))
-        elif not isinstance(part, Pretrained):
+        elif not isinstance(part, Pretrained) and not (keep_output and name == "output"):
             quantize(part)

@@ -160,11 +160,16 @@ class Seq2Seq(nn.Module):
         return (fixed, source), state
 
     def step(self, tokens: Tensor, state: Any, fixed: Any) -> tuple[Tensor, Tensor | None, Any]:
-        fixed, source = fixed
-        features, weights, state = self.decoder.step(self.target_input(tokens), state, fixed)
+        features, weights, state = self.advance(tokens, state, fixed)
+        source = fixed[1]
         if self.output.needs_weights and len(source) != len(tokens):
             source = source.repeat_interleave(len(tokens) // len(source), 0)
         return self.output(features, weights, source), weights, state
+
+    def advance(self, tokens: Tensor, state: Any, fixed: Any) -> tuple[Tensor, Tensor | None, Any]:
+        """tokens (N,) -> what the output end is given: features (N,D), weights (N,H,S) or None; the next state."""
+        features, weights, state = self.decoder.step(self.target_input(tokens), state, fixed[0])
+        return features, weights, state
 
 
 def encoder(settings: Model) -> Encoder:

@@ -22,7 +22,8 @@ from weft.errors import WeftError
 from weft.serve.libretranslate import languages, translate
 from weft.serve.queue import Ask, Bounds, Draining, Full, Queue, Refusal
 from weft.serve.request import Limits, Options, invalid, parameters, predict_body
-from weft.tasks.text import Model, Prediction, changed
+from weft.tasks.strategy import changed
+from weft.tasks.text import Model, Prediction
 
 PAGE = Path(__file__).parent / "page" / "index.html"
 PAGE_POLICY = (

@@ -19,16 +19,22 @@ def is_series(folder: str | Path) -> bool:
 
 
 def load(
-    folder: str | Path | Sequence[str | Path], device: str = "cpu", weights: Weights = "float32"
+    folder: str | Path | Sequence[str | Path],
+    device: str = "cpu",
+    weights: Weights = "float32",
+    shortlist: bool = False,
 ) -> text.Model | series.SeriesModel:
     """The model in a directory that `weft train` made: a `Model` of text, or a `SeriesModel`.
 
     Of several directories of models of text it is the ensemble. With `weights` int8 a model of text answers faster on a
-    CPU, and not quite the same. Raises WeftError where a file is missing or damaged, where target vocabularies differ,
-    and for int8 where it cannot run.
+    CPU, and not quite the same; so it does with the `shortlist` that `weft shortlist` made. Raises WeftError where a
+    file is missing or damaged, where target vocabularies differ, for int8 where it cannot run, and for a shortlist
+    where it has no place.
     """
     if isinstance(folder, str | Path) and is_series(folder):
         if weights != "float32":
             raise WeftError(f"{folder} is a model of series, whose weights stay float32; asked for is {weights}")
+        if shortlist:
+            raise WeftError(f"{folder} is a model of series, which has no words to list")
         return series.load(folder, device)
-    return text.load(folder, device, weights)
+    return text.load(folder, device, weights, shortlist)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
+
+from weft.data.gaps import filled
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class Prediction:
 
     def __str__(self) -> str:
         return self.text
+
+    def in_line(self, line: str) -> Prediction:
+        """This, and its alternatives, with the line whose gaps they fill."""
+        others = [other.in_line(line) for other in self.alternatives]
+        return replace(self, filled=filled(line, self.text), alternatives=others)
 
     def record(self) -> dict[str, Any]:
         """What `--jsonl` prints."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from weft.data.direction import TOKENS
 from weft.data.vocabulary import SPACE, Vocabulary
-from weft.errors import WeftError
+from weft.errors import WeftError, nearest
 from weft.recipe import Search
 from weft.search.choosers import Beam, Chooser, Greedy
 from weft.search.constraints import Constrained
@@ -36,6 +38,7 @@ class Strategy:
         self.n_best = settings.minimum_bayes_risk or n_best
         self.target = target
         self.of_labels = of_labels
+        self.never = [*target.line_breaks, *controls(target)]  # that are no output, beside the special ones
         self.made_spans: Spans | None = None
 
     @property
@@ -86,14 +89,15 @@ class Strategy:
         phrases = [line.must for line in lines]
         return Constrained(self.width, phrases, limits.begin, limits.end, limits.max_lengths, device)
 
-    def rules(self, lines: Sequence[Encoded], device: torch.device) -> list[Rule]:
+    def rules(self, lines: Sequence[Encoded], device: torch.device, narrowed: bool = False) -> list[Rule]:
+        """`narrowed`: no token that may not be said is left, but the special ones."""
         settings, target = self.settings, self.target
         rules: list[Rule] = []
         if self.of_labels:
             return [self.without(lines, device)] if any(line.never for line in lines) else []
         if settings.repetition_penalty != 1:
             rules.append(Repetition(settings.repetition_penalty))
-        rules.append(Never([target.pad, target.unk, target.bos, *target.line_breaks, *controls(target)], device))
+        rules.append(Never([target.pad, target.unk, target.bos, *([] if narrowed else self.never)], device))
         if settings.min_length:
             rules.append(MinLength(settings.min_length, target.eos))
         if settings.no_repeat_ngram:
@@ -124,3 +128,17 @@ def controls(target: Vocabulary) -> list[int]:
     """Ids that a source may begin with, but no output holds."""
     found = (target.control(piece) for piece in TOKENS.values())
     return [i for i in found if i is not None]
+
+
+def changed(settings: Search, options: dict[str, Any]) -> Search:
+    """Settings with these instead; WeftError for one that does not exist or cannot be."""
+    for name in options:
+        if name not in Search.model_fields:
+            raise WeftError(f"search has no setting '{name}'{nearest(name, Search.model_fields)}")
+    try:
+        return Search.model_validate({**settings.model_dump(), **options})
+    except ValidationError as error:
+        item = error.errors()[0]
+        if item["type"] == "value_error":
+            raise WeftError(str(item["ctx"]["error"])) from None
+        raise WeftError(f"search.{item['loc'][0]} is {item['input']!r}: {item['msg']}") from None

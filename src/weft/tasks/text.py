@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 import weft.models.device
 from weft.data.batch import Padded, pad
 from weft.data.direction import Direction, turned
-from weft.data.gaps import filled
+from weft.data.shortlist import Shortlist
 from weft.data.tagged import count
 from weft.data.vocabulary import Vocabulary
-from weft.errors import WeftError, counted, nearest
+from weft.errors import WeftError, counted
 from weft.metrics.score import language
 from weft.models import directory, quantized
 from weft.models.base import StepModel
@@ -33,15 +32,15 @@ from weft.search.ensemble import Ensemble, Fused, Sources
 from weft.search.hypothesis import Hypothesis
 from weft.search.run import search
 from weft.search.score import score
-from weft.tasks import labels
+from weft.tasks import labels, narrowed
 from weft.tasks.line import Encoded, Line, Writer, lines_of
 from weft.tasks.prediction import Prediction
 from weft.tasks.risk import by_utility
 from weft.tasks.scored import Scored
 from weft.tasks.source import source_of
-from weft.tasks.strategy import Strategy
+from weft.tasks.strategy import Strategy, changed
 
-__all__ = ["Model", "Prediction", "Scored", "changed", "load"]
+__all__ = ["Model", "Prediction", "Scored", "load"]
 
 UNSPACED = {"zh", "ja", "th", "lo", "km", "my"}  # languages that put no space between words
 
@@ -58,11 +57,13 @@ class Model:
         others: Sequence[Model] = (),
         weights: Weights = "float32",
         packed: Packed | None = None,
+        shortlist: Shortlist | None = None,
     ) -> None:
         """`others` are the further members of an ensemble, whose settings and device are those of the first.
 
         `weights` is what those of the network are, and those of a language model beside it will be. `packed` is the
-        network made ready for search, which is the network itself where it may go on to learn.
+        network made ready for search, which is the network itself where it may go on to learn. With a `shortlist`
+        outputs hold what goes with their sources alone.
         """
         self.recipe = recipe
         self.network = network
@@ -72,6 +73,7 @@ class Model:
         self.members = [self, *others]
         self.weights: Weights = weights
         self.packed = packed
+        self.shortlist = shortlist
         self.language_models: dict[str, Model] = {}
 
     @classmethod
@@ -94,7 +96,16 @@ class Model:
                     f"model {number} of the ensemble reads {counted(columns[1], 'column')} of features beside the "
                     f"words, the first model {columns[0]}"
                 )
-        return cls(first.recipe, first.network, first.source, first.target, others, first.weights, first.packed)
+        return cls(
+            first.recipe,
+            first.network,
+            first.source,
+            first.target,
+            others,
+            first.weights,
+            first.packed,
+            first.shortlist,
+        )
 
     @property
     def device(self) -> torch.device:
@@ -153,7 +164,7 @@ class Model:
         predictions = self.block(lines_in, n_best, attention, strategy)
         if self.recipe.data.gaps is None:
             return predictions
-        return [in_line(line.text, prediction) for line, prediction in zip(lines, predictions, strict=True)]
+        return [prediction.in_line(line.text) for line, prediction in zip(lines, predictions, strict=True)]
 
     def encoded(self, lines: list[Line], direction: Direction) -> list[Encoded]:
         """Lines in ids; a language model's lines are what its outputs begin with."""
@@ -205,6 +216,10 @@ class Model:
             model = Ensemble([member.packed or member.network for member in self.members], self.same_source)
         if settings.language_model is None:
             return model
+        if self.shortlist:
+            raise WeftError(
+                "search.language_model says words of all the vocabulary; it has no place beside a shortlist"
+            )
         beside = self.language_model(settings.language_model)
         return Fused(model, beside.packed or beside.network, settings.language_model_weight)
 
@@ -230,10 +245,15 @@ class Model:
     def hypotheses(
         self, model: StepModel, lines: list[Encoded], attention: bool, strategy: Strategy
     ) -> list[list[Hypothesis]]:
+        source = self.padded([line.sources for line in lines])
+        short = None
+        if self.shortlist:
+            short = narrowed.Narrowed(self.shortlist, lines, strategy.never)
+            model, lines = short.model(model, self.device), [short.line(line) for line in lines]
         limits = strategy.limits(lines, attention)
         chooser = strategy.chooser(lines, limits, self.device)
-        source = self.padded([line.sources for line in lines])
-        return search(model, source, chooser, limits, strategy.rules(lines, self.device))
+        found = search(model, source, chooser, limits, strategy.rules(lines, self.device, short is not None))
+        return found if short is None else [[short.hypothesis(one) for one in of_line] for of_line in found]
 
     def padded(self, sources: Sequence[tuple[Any, ...]]) -> Padded:
         """The sources of each of a batch's lines, as each member takes them."""
@@ -313,31 +333,33 @@ class Model:
         return scored
 
 
-def load(folder: str | Path | Sequence[str | Path], device: str = "cpu", weights: Weights = "float32") -> Model:
+def load(
+    folder: str | Path | Sequence[str | Path],
+    device: str = "cpu",
+    weights: Weights = "float32",
+    shortlist: bool = False,
+) -> Model:
     """The model in a directory that `weft train` made, or of several directories the ensemble of their models.
 
-    With `weights` int8 it answers faster on a CPU, and not quite the same. Raises WeftError where a file is missing or
-    damaged, where target vocabularies differ, and for int8 where it cannot run.
+    With `weights` int8 it answers faster on a CPU, and not quite the same; with the `shortlist` that `weft shortlist`
+    made (of an ensemble the first model's), outputs hold words alone that go with their sources. Raises WeftError where
+    a file is missing or damaged, where target vocabularies differ, for int8 where it cannot run, and for a shortlist
+    where it has no place.
     """
     if not isinstance(folder, str | Path):
-        return Model.ensemble([load(each, device, weights) for each in folder])
+        return Model.ensemble([load(each, device, weights, shortlist) for each in folder])
     place = weft.models.device.device(device)
     quantized.checked(weights, place)
     loaded = directory.load(Path(folder), place)
+    listed = narrowed.read(Path(folder), loaded) if shortlist else None
     packed = (
         Packed(loaded.network, weights)
         if place.type == "cpu" and loaded.recipe.model.decoder.kind != "pixels"
         else None
     )
     if weights == "int8":
-        quantized.quantize(loaded.network)
-    return Model(turned(loaded.recipe), loaded.network, loaded.source, loaded.target, weights=weights, packed=packed)
-
-
-def in_line(line: str, prediction: Prediction) -> Prediction:
-    """A prediction, and its alternatives, with the line whose gaps they fill."""
-    others = [in_line(line, other) for other in prediction.alternatives]
-    return replace(prediction, filled=filled(line, prediction.text), alternatives=others)
+        quantized.quantize(loaded.network, keep_output=listed is not None)
+    return Model(turned(loaded.recipe), loaded.network, loaded.source, loaded.target, (), weights, packed, listed)
 
 
 def check_target(mine: Vocabulary, other: Vocabulary, called: str) -> None:
@@ -356,19 +378,6 @@ def check_target(mine: Vocabulary, other: Vocabulary, called: str) -> None:
 
 def pieces_of(vocabulary: Vocabulary) -> list[str]:
     return vocabulary.pieces(range(vocabulary.size))
-
-
-def changed(settings: Search, options: dict[str, Any]) -> Search:
-    for name in options:
-        if name not in Search.model_fields:
-            raise WeftError(f"search has no setting '{name}'{nearest(name, Search.model_fields)}")
-    try:
-        return Search.model_validate({**settings.model_dump(), **options})
-    except ValidationError as error:
-        item = error.errors()[0]
-        if item["type"] == "value_error":
-            raise WeftError(str(item["ctx"]["error"])) from None
-        raise WeftError(f"search.{item['loc'][0]} is {item['input']!r}: {item['msg']}") from None
 
 
 def by_length(sizes: list[int], tokens: int, width: int) -> Iterator[list[int]]:

@@ -38,6 +38,7 @@ class Job:
     attention: bool = False
     direction: Direction = "forward"
     search: dict[str, Any] | None = None
+    shortlist: bool = False
 
 
 class Worker:
@@ -138,7 +139,8 @@ def serve() -> None:
             return
         answer: list[Prediction] | WeftError
         try:
-            model = model or load(job.folders if len(job.folders) > 1 else job.folders[0], weights=job.weights)
+            folders = job.folders if len(job.folders) > 1 else job.folders[0]
+            model = model or load(folders, weights=job.weights, shortlist=job.shortlist)
             strategy = model.strategy(job.n_best, job.search or {})
             answer = model.answers(lines, strategy, job.n_best, job.attention, job.direction)
         except WeftError as error:
