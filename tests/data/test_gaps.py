@@ -97,6 +97,19 @@ def test_a_line_is_filled_as_far_as_there_are_answers(line: str, answer: str, wh
     assert filled(line, answer) == whole
 
 
+@pytest.mark.parametrize("text", ["the<gap>dog saw <gap> today", "the<gap>", "a <gap>"])
+def test_a_gap_is_a_word_of_its_own(tmp_path: Path, text: str) -> None:
+    source = prepare(recipe(tmp_path)).source
+    check = GapCheck(Gaps(count=2), source)
+    if text == "a <gap>":
+        check.check(0, text, source.encode(text))
+        return
+    with pytest.raises(
+        WeftError, match=r"line 3: (<gap> is part of a word; expected a space|no <gap> in it, as a word)"
+    ):
+        check.check(2, text, source.encode(text))
+
+
 def recipe(tmp_path: Path, vocabulary: str = "bpe", **data: Any) -> Recipe:
     (tmp_path / "lines.txt").write_text("\n".join(LINES) + "\n")
     lines = {"source": None, "target": str(tmp_path / "lines.txt")}

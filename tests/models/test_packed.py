@@ -58,7 +58,7 @@ def test_it_finds_what_the_model_finds(encoder: str, decoder: str) -> None:
 
 @pytest.mark.parametrize("given", ["none", "first", "every", "both"])
 @pytest.mark.parametrize("kind", ["multi_head", "additive", None])
-@pytest.mark.parametrize("position", ["learned", "relative"])
+@pytest.mark.parametrize("position", ["learned", "relative", "rotary"])
 def test_whatever_the_context_attention_and_positions(given: str, kind: str | None, position: str) -> None:
     if kind is None and given == "none":
         return

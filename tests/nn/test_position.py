@@ -27,6 +27,15 @@ def test_no_length_is_too_long() -> None:
     torch.testing.assert_close(position(x[:, :5], start=1990)[0], whole[0, 1990:1995])
 
 
+@pytest.mark.parametrize("position", [Sinusoidal(4), Rotary(4)])
+def test_what_a_search_made_longer_is_trained_with(position: torch.nn.Module) -> None:
+    with torch.inference_mode():
+        position(torch.zeros(1, 1, 600, 4))
+    x = torch.randn(1, 1, 600, 4, requires_grad=True)
+    position(x).sum().backward()
+    assert x.grad is not None
+
+
 def test_scale_is_of_designed_positions() -> None:
     whole = added("sinusoidal", 6, 700, "model.encoder")
     scaled = added("sinusoidal", 6, 700, "model.encoder", scale=0.25)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -88,10 +89,20 @@ def test_what_a_line_is_told_to_hold_is_said_though_it_is_not_in_the_list(folder
     assert "D" not in outputs[0].text
 
 
-def test_an_ensemble_goes_by_the_first_list_and_integers_leave_the_output_as_it_is(folder: Path) -> None:
+def test_an_ensemble_goes_by_the_first_list_and_integers_leave_the_output_as_it_is(
+    folder: Path, tmp_path: Path
+) -> None:
     learn(folder, best=2, frequent=1, say=lambda line: None).save(folder)
-    alone, both = (load(each, shortlist=True) for each in (folder, [folder, folder]))
+    without = shutil.copytree(folder, tmp_path / "without")
+    (without / FILE).unlink()
+    alone, both = (load(each, shortlist=True) for each in (folder, [folder, without]))
     assert [p.text for p in both.predict(LINES)] == [p.text for p in alone.predict(LINES)]
+    copying = load(made(tmp_path / "copying", copy_source=True))
+    with pytest.raises(WeftError, match=r"model 2 of the ensemble: a shortlist has no place in this model: it copies"):
+        Model.ensemble([alone, copying])
+    whole = load(without, weights="int8")
+    with pytest.raises(WeftError, match=r"^model 2 of the ensemble has an output layer in integers"):
+        Model.ensemble([load(folder, weights="int8", shortlist=True), whole])
     rounded = load(folder, weights="int8", shortlist=True)
     assert isinstance(rounded.network.output.projection, torch.nn.Linear)
     assert len(rounded.predict(LINES)) == len(LINES)

@@ -64,6 +64,19 @@ def test_free_running_is_fed_the_greedy_output(decoder: str) -> None:
         tokens = log_probs.argmax(-1)
 
 
+def test_a_type_that_is_dropped_is_dropped_at_every_step() -> None:
+    model, given = small_model("gru", "gru"), batch()
+    model.target_input.tokens.p = 0.5
+    seen: list[torch.Tensor] = []
+    model.target_input.register_forward_hook(lambda _module, _ids, embedded: seen.append(embedded.detach()))
+    given.fed.data[:] = 4
+    for _ in range(8):
+        seen.clear()
+        OwnTokens(1.0, sampled=False)(model.train(), given)
+        assert len({bool(embedded.any()) for embedded in seen}) == 1
+    assert len(seen) == given.fed.data.size(1)
+
+
 def test_two_passes_feed_what_the_first_one_said() -> None:
     model, given = small_model("pre", "pre"), batch()
     features, _ = model(given.source, given.fed)

@@ -19,6 +19,7 @@ from weft.errors import WeftError
 from weft.training.average import average
 from weft.training.train import Interrupted
 from weft.training.trainer import Trainer
+from weft.training.validation import Validation
 
 Write = Callable[..., Path]
 
@@ -169,6 +170,23 @@ def test_a_run_that_ended_between_validations_goes_on_as_if_it_had_not(recipe_fi
     weft.train(recipe, "name=whole", say=quiet)
     weft.train(recipe, "name=cut", "training.steps=13", say=quiet)
     weft.train(recipe, "name=cut", say=quiet)
+    assert tensors(recipe.parent / "runs/cut") == tensors(recipe.parent / "runs/whole")
+
+
+def test_what_only_an_end_found_best_does_not_outlive_it(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, step, validate = {13: 1.0, 8: 2.0}, 0, Trainer.validate
+
+    def validated(self: Trainer, *given: Any, **named: Any) -> None:
+        nonlocal step
+        step = self.progress.step
+        validate(self, *given, **named)
+
+    monkeypatch.setattr(Trainer, "validate", validated)
+    monkeypatch.setattr(Validation, "deciding", lambda *_: scores.get(step, 3.0))
+    recipe = recipe_file("rnn", schedule={"kind": "constant", "warmup": 5}, average=0, keep_best=1, keep_last=1)
+    weft.train(recipe, "name=whole", "validation.every=4", "training.steps=20", say=quiet)
+    weft.train(recipe, "name=cut", "validation.every=4", "training.steps=13", say=quiet)
+    weft.train(recipe, "name=cut", "validation.every=4", "training.steps=20", say=quiet)
     assert tensors(recipe.parent / "runs/cut") == tensors(recipe.parent / "runs/whole")
 
 

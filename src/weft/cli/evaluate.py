@@ -18,6 +18,7 @@ from weft.errors import WeftError, counted
 from weft.files import write_text
 
 if TYPE_CHECKING:
+    from weft.data.direction import Direction
     from weft.recipe import Columns, Files, Recipe
     from weft.tasks.evaluate import Item
     from weft.tasks.text import Model, Prediction
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
             check_picture(Path(picture))
     files = chosen_files(options, recipe.data.test, recipe.data.gaps is None)
     several = recipe.validation.several_references if options.several_references is None else options.several_references
-    items = read_items(recipe, files, chosen_columns(options, recipe.data.columns), several)
+    items = read_items(recipe, files, chosen_columns(options, recipe.data.columns), several, options.direction)
     with naming_images(files, recipe):
         evaluation = evaluate(model, items, metrics, direction=options.direction, **search_options(options))
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
@@ -164,7 +165,8 @@ def run_score(options: argparse.Namespace) -> int:
     if options.jsonl:
         check_place(Path(options.jsonl), Path(options.jsonl).parent)
     files = chosen_files(options, model.recipe.data.test, model.has_source and not model.recipe.data.gaps)
-    pairs = list(pairs_for(model.recipe, files, chosen_columns(options, model.recipe.data.columns)))
+    columns = chosen_columns(options, model.recipe.data.columns)
+    pairs = directed_pairs(pairs_for(model.recipe, files, columns), options.direction)
     if not pairs:
         raise WeftError(f"{', '.join(names(files))}: there is no pair to score")
     scored = model.score(pairs, options.direction, options.batch_tokens or model.recipe.search.batch_tokens)
@@ -214,13 +216,15 @@ def chosen_columns(options: argparse.Namespace, columns: Columns) -> Columns:
     return columns.model_copy(update={"source": source, "target": target})
 
 
-def read_items(recipe: Recipe, files: Files, columns: Columns, several_references: bool) -> list[Item]:
+def read_items(
+    recipe: Recipe, files: Files, columns: Columns, several_references: bool, direction: Direction = "forward"
+) -> list[Item]:
     """The items of the pairs whose two sides both have text, or of labels the first; says how many have not."""
     from weft.data.captions import pairs_for
     from weft.data.read import names
     from weft.tasks.evaluate import items
 
-    pairs = list(pairs_for(recipe, files, columns))
+    pairs = directed_pairs(pairs_for(recipe, files, columns), direction)
     of_labels = recipe.tags == "labels"
     usable = [(source, target) for source, target in pairs if source.strip() and (of_labels or target.strip())]
     if len(usable) < len(pairs):
@@ -229,6 +233,11 @@ def read_items(recipe: Recipe, files: Files, columns: Columns, several_reference
     if not usable:
         raise WeftError(f"{', '.join(names(files))}: there is no pair to score")
     return items(usable, several_references)
+
+
+def directed_pairs(pairs: Iterable[tuple[str, str]], direction: Direction) -> list[tuple[str, str]]:
+    """What goes in before what is to come out: backward, the target side of the files goes in."""
+    return [pair[::-1] for pair in pairs] if direction == "backward" else list(pairs)
 
 
 def record_of(item: Item, prediction: Prediction) -> dict[str, Any]:

@@ -92,11 +92,13 @@ class GapCheck:
         if not self.ids:
             raise WeftError(f"data.gaps is set, but the vocabulary has no piece {GAP}")
 
-    def check(self, number: int, ids: Sequence[int]) -> None:
-        """WeftError where a line, numbered from 0, has no gap or too many; an empty one has nothing to fill."""
+    def check(self, number: int, text: str, ids: Sequence[int]) -> None:
+        """WeftError where a line, numbered from 0, has no gap, too many, or one in a word; an empty one has none."""
         found = sum(i in self.ids for i in ids)
         if ids and not found:
             raise WeftError(f"line {number + 1}: no {GAP} in it, as a word of its own, for the model to fill")
+        if text.count(GAP) != found:
+            raise WeftError(f"line {number + 1}: {GAP} is part of a word; expected a space on each side: {short(text)}")
         if found > self.most:
             raise WeftError(
                 f"line {number + 1}: {counted(found, 'gap')}; the model fills at most {self.most} (data.gaps.count)"

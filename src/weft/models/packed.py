@@ -83,6 +83,7 @@ class PackedDecoder:
         self.inputs = Inputs(tokens, module.position)
         self.layers = [PackedLayer(cast(DecoderLayerModule, layer), weights) for layer in module.layers]
         self.norm = norm_of(module.norm)
+        self.before = 0 if module.first is None else 1  # positions of the context, before the first token
         self.of_source = [layer.attention for layer in self.modules() if isinstance(layer.attention, HeadsOnSource)]
         self.keys = product(*[heads.key_value for heads in self.of_source], weights=weights) if self.of_source else None
 
@@ -131,7 +132,7 @@ class PackedDecoder:
                 x, now = layer.past(x, next(recurrent))
                 after.append(now)
             elif said is not None:
-                x = layer.past(x, said, number, mask, step)
+                x = layer.past(x, said, number, mask, step + self.before)
             if layer.attention is not None and source is not None:
                 keys, values = source.keys[number], source.values[number]
                 x, looked = layer.attention(x, keys, values, fixed.padding, source.sentences)

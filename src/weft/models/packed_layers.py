@@ -159,13 +159,13 @@ class SelfAttention:
         self.turn = turn_of(module, self.asked)
         self.query_width = module.query.out_features
 
-    def __call__(self, x: Tensor, said: KeyValues, layer: int, seen: Tensor | None, step: int) -> Tensor:
-        """x (N,D), seen (B,1,K,1,U), 0 or -inf, or None where all is seen -> (N,D)."""
+    def __call__(self, x: Tensor, said: KeyValues, layer: int, seen: Tensor | None, position: int) -> Tensor:
+        """x (N,D) at a position, seen (B,1,K,1,U), 0 or -inf, or None where all is seen -> (N,D)."""
         groups, _, width = self.asked
         sentences = said.sentences
         three = self.three(self.around.enter(x))
         if self.turn is not None:
-            self.turn(three[:, None], step)
+            self.turn(three[:, None], position)
         both = three[:, self.query_width :].view(sentences, -1, 2, groups, width).permute(2, 0, 3, 1, 4)
         keys, values = said.add(layer, both)
         queries = self.asked.queries(three[:, : self.query_width], sentences)

@@ -38,13 +38,16 @@ class TokenInput(nn.Module):
         """source.data (B,S) -> data (B,S,width)."""
         return Padded(self(source.data), source.lengths)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """(...) -> (...,width)."""
+    def types(self) -> Tensor | None:
+        """(V,1) what the embedding of each type is multiplied by while training; None where none is dropped."""
+        return self.tokens(torch.ones_like(self.embedding.weight[:, :1])) if self.training and self.tokens.p else None
+
+    def forward(self, ids: Tensor, types: Tensor | None = None) -> Tensor:
+        """(...) -> (...,width); `types` are drawn anew where they are not given."""
         embedded: Tensor = self.embedding(ids)
         if self.factor != 1.0:
             embedded = embedded * self.factor
-        if self.training and self.tokens.p:
-            kept = self.tokens(torch.ones_like(self.embedding.weight[:, :1]))  # of each type, not of each place
+        if (kept := self.types() if types is None else types) is not None:
             embedded = embedded * kept[ids]
         if self.project:
             embedded = self.project(embedded)
@@ -137,7 +140,10 @@ class CopyOutput(SoftmaxOutput):
 class Ids(nn.Module):
     """Tokens as they are, for a decoder that knows them by their numbers."""
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def types(self) -> None:
+        """None of them is dropped."""
+
+    def forward(self, ids: Tensor, types: None = None) -> Tensor:
         """(...) -> (...)."""
         return ids
 

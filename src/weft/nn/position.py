@@ -38,7 +38,8 @@ class Sinusoidal(nn.Module):
     def rows(self, start: int, end: int) -> Tensor:
         """What is added at positions start to end, (end - start, D)."""
         if end > self.table.size(0):
-            self.table = (sinusoids(2 * end, self.width) * self.scale).to(self.table)
+            with torch.inference_mode(False):  # for what a search makes longer, training goes on with
+                self.table = (sinusoids(2 * end, self.width) * self.scale).to(self.table)
         return self.table[start:end]
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:

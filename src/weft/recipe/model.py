@@ -10,6 +10,7 @@ from weft.recipe.parts import (
     AnyEncoder,
     Context,
     ConvolutionalDecoder,
+    ConvolutionalStack,
     DirectDecoder,
     Embedding,
     LabelDecoder,
@@ -24,6 +25,12 @@ from weft.recipe.parts import (
 from weft.recipe.section import Section
 
 
+def room(stack: AnyEncoder | AnyDecoder) -> int | None:
+    if isinstance(stack, TransformerStack | ConvolutionalStack) and stack.position == "learned":
+        return stack.positions - 1
+    return None
+
+
 class Model(Section):
     width: int = Field(256, ge=1, description="of the embeddings and of the Transformer")
     input: AnyInput = Field(TokenInput(), discriminator="kind")
@@ -35,6 +42,16 @@ class Model(Section):
     copy_source: bool = Field(
         False, description="the decoder may copy a source token instead (See et al. 2017); needs a shared vocabulary"
     )
+
+    @property
+    def longest_source(self) -> int | None:
+        """Tokens, without the end, that the encoder has positions for; None where their number has no bound."""
+        return room(self.encoder)
+
+    @property
+    def longest_output(self) -> int | None:
+        """The same of the decoder."""
+        return room(self.decoder)
 
     @model_validator(mode="after")
     def parts_fit_together(self) -> Model:

@@ -60,7 +60,7 @@ class Narrowed:
         return replace(found, tokens=self.ids[found.tokens].tolist())
 
 
-def check(recipe: Recipe, folder: Path) -> None:
+def check(recipe: Recipe, called: Path | str) -> None:
     """WeftError for a model whose output layer is not one that a shortlist makes smaller."""
     model = recipe.model
     if recipe.tags or model.decoder.kind == "pixels":
@@ -73,7 +73,7 @@ def check(recipe: Recipe, folder: Path) -> None:
         reason = "it learns from lines alone (data.gaps), of which no word goes with another"
     else:
         return
-    raise WeftError(f"{folder}: a shortlist has no place in this model: {reason}")
+    raise WeftError(f"{called}: a shortlist has no place in this model: {reason}")
 
 
 def read(folder: Path, loaded: directory.Loaded) -> Shortlist:

@@ -59,8 +59,19 @@ class TokenSource:
         ids = self.vocabulary.encode_lines(texts)
         if self.gaps:
             for line, of_line in zip(lines, ids, strict=True):
-                self.gaps.check(line.number, of_line)
-        return directed(ids, direction, self.recipe, self.vocabulary)
+                self.gaps.check(line.number, line.text, of_line)
+        return self.within_room(lines, directed(ids, direction, self.recipe, self.vocabulary))
+
+    def within_room(self, lines: Sequence[Line], ids: list[list[int]]) -> list[list[int]]:
+        """WeftError for a line that the encoder has no positions for."""
+        longest = self.recipe.model.longest_source
+        for line, of_line in zip(lines, ids, strict=True):
+            if longest is not None and len(of_line) > longest:
+                raise WeftError(
+                    f"line {line.number + 1}: it has {len(of_line)} tokens, but model.encoder.positions is "
+                    f"{longest + 1}, one of them for the end"
+                )
+        return ids
 
     def padded(self, sources: Sequence[Any]) -> Padded:
         return pad(sources, last=Vocabulary.eos)
@@ -90,7 +101,7 @@ class FactoredSource(TokenSource):
     def encoded(self, lines: Sequence[Line], direction: Direction) -> list[FactoredIds]:
         texts = [self.checked(line) for line in lines]
         ids = self.vocabulary.encode_lines([words_of(text) for text in texts])
-        ids = directed(ids, direction, self.recipe, self.vocabulary)
+        ids = self.within_room(lines, directed(ids, direction, self.recipe, self.vocabulary))
         return [FactoredIds(of_line, self.factors.ids(text)) for of_line, text in zip(ids, texts, strict=True)]
 
     def checked(self, line: Line) -> str:

@@ -24,10 +24,18 @@ from weft.tasks.line import Encoded
 class Strategy:
     """How a batch of lines is searched."""
 
-    def __init__(self, settings: Search, n_best: int, target: Vocabulary, of_labels: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Search,
+        n_best: int,
+        target: Vocabulary,
+        of_labels: bool = False,
+        longest: int | None = None,
+    ) -> None:
         """WeftError where the settings contradict each other.
 
-        `of_labels`: outputs are sets, to which the rules of order and the length penalty are nothing.
+        `of_labels`: outputs are sets, to which the rules of order and the length penalty are nothing. `longest` is how
+        many tokens an output may have, where positions are counted.
         """
         if n_best < 1:
             raise WeftError(f"n_best is {n_best}; expected 1 or more")
@@ -38,6 +46,7 @@ class Strategy:
         self.n_best = settings.minimum_bayes_risk or n_best
         self.target = target
         self.of_labels = of_labels
+        self.longest = longest
         self.never = [*target.line_breaks, *controls(target)]  # that are no output, beside the special ones
         self.made_spans: Spans | None = None
 
@@ -52,22 +61,32 @@ class Strategy:
     def limits(self, lines: Sequence[Encoded], attention: bool) -> Limits:
         """A cap by the source's length leaves room for what the output has to hold."""
         settings = self.settings
+        least = [max(line.tokens or 0, held(line)) for line in lines]
+        caps = [
+            max(tokens, int(settings.max_ratio * line.length) + settings.max_extra)
+            for tokens, line in zip(least, lines, strict=True)
+        ]
+        if self.longest is not None:
+            self.check_room(lines, least, self.longest)
+            caps = [min(cap, self.longest) for cap in caps]
         return Limits(
             begin=self.target.bos,
             end=self.target.eos,
-            max_lengths=[
-                max(
-                    line.tokens or 0,
-                    int(settings.max_ratio * line.length) + settings.max_extra,
-                    len(line.prefix) + sum(len(phrase.inside) for phrase in line.must),
-                )
-                for line in lines
-            ],
+            max_lengths=caps,
             length_penalty=0.0 if self.of_labels else settings.length_penalty,
             coverage_penalty=settings.coverage_penalty,
             n_best=self.n_best,
             attention=attention,
         )
+
+    @staticmethod
+    def check_room(lines: Sequence[Encoded], least: Sequence[int], longest: int) -> None:
+        for tokens, line in zip(least, lines, strict=True):
+            if tokens > longest:
+                raise WeftError(
+                    f"line {line.number + 1}: its output has {tokens} tokens or more, but model.decoder.positions is "
+                    f"{longest + 1}, one of them for the end"
+                )
 
     def chooser(self, lines: Sequence[Encoded], limits: Limits, device: torch.device) -> Chooser:
         settings, numbers, longest = self.settings, [line.number for line in lines], max(limits.max_lengths)
@@ -128,6 +147,11 @@ def controls(target: Vocabulary) -> list[int]:
     """Ids that a source may begin with, but no output holds."""
     found = (target.control(piece) for piece in TOKENS.values())
     return [i for i in found if i is not None]
+
+
+def held(line: Encoded) -> int:
+    """Tokens that an output has to hold."""
+    return len(line.prefix) + sum(len(phrase.inside) for phrase in line.must)
 
 
 def changed(settings: Search, options: dict[str, Any]) -> Search:

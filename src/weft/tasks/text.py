@@ -18,7 +18,7 @@ from weft.data.direction import Direction, turned
 from weft.data.shortlist import Shortlist
 from weft.data.tagged import count
 from weft.data.vocabulary import Vocabulary
-from weft.errors import WeftError, counted
+from weft.errors import WeftError
 from weft.metrics.score import language
 from weft.models import directory, quantized
 from weft.models.base import StepModel
@@ -34,6 +34,7 @@ from weft.search.run import search
 from weft.search.score import score
 from weft.tasks import labels, narrowed
 from weft.tasks.line import Encoded, Line, Writer, lines_of
+from weft.tasks.members import check_member, check_target, pieces_of
 from weft.tasks.prediction import Prediction
 from weft.tasks.risk import by_utility
 from weft.tasks.scored import Scored
@@ -86,16 +87,7 @@ class Model:
             raise WeftError("an ensemble needs at least one model")
         first, *others = models
         for number, other in enumerate(others, 2):
-            kinds = [one.recipe.model.decoder.kind for one in (first, other)]
-            if (kinds[0] == "labels") != (kinds[1] == "labels"):
-                raise WeftError(f"model {number} of the ensemble has decoder {kinds[1]}, the first has {kinds[0]}")
-            check_target(first.target, other.target, f"model {number} of the ensemble")
-            columns = [len(model.recipe.data.columns.factors) for model in (first, other)]
-            if columns[0] != columns[1]:
-                raise WeftError(
-                    f"model {number} of the ensemble reads {counted(columns[1], 'column')} of features beside the "
-                    f"words, the first model {columns[0]}"
-                )
+            check_member(first, other, f"model {number} of the ensemble")
         return cls(
             first.recipe,
             first.network,
@@ -154,7 +146,20 @@ class Model:
             yield from self.answers(block, strategy, n_best, attention, direction)
 
     def strategy(self, n_best: int, search: dict[str, Any]) -> Strategy:
-        return Strategy(changed(self.recipe.search, search), n_best, self.target, self.recipe.tags == "labels")
+        settings = changed(self.recipe.search, search)
+        if self.shortlist and settings.language_model is not None:
+            raise WeftError(
+                "search.language_model says words of all the vocabulary; it has no place beside a shortlist"
+            )
+        return Strategy(settings, n_best, self.target, self.recipe.tags == "labels", self.longest(settings))
+
+    def longest(self, settings: Search) -> int | None:
+        """Tokens of an output that all who say it have positions for."""
+        models = list(self.members)
+        if settings.language_model is not None:
+            models.append(self.language_model(settings.language_model))
+        found = (model.recipe.model.longest_output for model in models)
+        return min((longest for longest in found if longest is not None), default=None)
 
     def answers(
         self, lines: list[Line], strategy: Strategy, n_best: int, attention: bool, direction: Direction
@@ -177,7 +182,8 @@ class Model:
         if self.recipe.tags == "labels" and any(line.prefix for line in lines):
             raise WeftError("prefix has no part in labels, which have no first one; what they must hold is must")
         sources = [member.reads.encoded(lines, direction) for member in self.members]
-        spaced = self.recipe.vocabulary.target.kind == "word" or language(self.recipe.target_language) not in UNSPACED
+        said_in = self.recipe.source_language if direction == "backward" else self.recipe.target_language
+        spaced = self.recipe.vocabulary.target.kind == "word" or language(said_in) not in UNSPACED
         writer = Writer(self.target, spaced)
         return [writer.encoded(line, of_line) for line, of_line in zip(lines, zip(*sources, strict=True), strict=True)]
 
@@ -195,7 +201,8 @@ class Model:
             return lines
         if not self.has_source:
             raise WeftError("search.output_length is source, but a language model has no source")
-        return [replace(line, tokens=len(line.sources[0])) for line in lines]
+        told = self.recipe.data.direction == "both"  # by one more token of each source
+        return [replace(line, tokens=max(0, len(line.sources[0]) - told)) for line in lines]
 
     def block(self, lines: list[Encoded], n_best: int, attention: bool, strategy: Strategy) -> list[Prediction]:
         predictions = [Prediction("", 0.0, [], [], "empty")] * len(lines)
@@ -216,10 +223,6 @@ class Model:
             model = Ensemble([member.packed or member.network for member in self.members], self.same_source)
         if settings.language_model is None:
             return model
-        if self.shortlist:
-            raise WeftError(
-                "search.language_model says words of all the vocabulary; it has no place beside a shortlist"
-            )
         beside = self.language_model(settings.language_model)
         return Fused(model, beside.packed or beside.network, settings.language_model_weight)
 
@@ -346,38 +349,24 @@ def load(
     a file is missing or damaged, where target vocabularies differ, for int8 where it cannot run, and for a shortlist
     where it has no place.
     """
-    if not isinstance(folder, str | Path):
-        return Model.ensemble([load(each, device, weights, shortlist) for each in folder])
+    if isinstance(folder, str | Path):
+        return one(Path(folder), device, weights, shortlist, listed=shortlist)
+    return Model.ensemble(
+        [one(Path(each), device, weights, shortlist and not number, shortlist) for number, each in enumerate(folder)]
+    )
+
+
+def one(folder: Path, device: str, weights: Weights, shortlist: bool, listed: bool) -> Model:
+    """The model of one directory, with its shortlist, or `listed` by that of another."""
     place = weft.models.device.device(device)
     quantized.checked(weights, place)
-    loaded = directory.load(Path(folder), place)
-    listed = narrowed.read(Path(folder), loaded) if shortlist else None
-    packed = (
-        Packed(loaded.network, weights)
-        if place.type == "cpu" and loaded.recipe.model.decoder.kind != "pixels"
-        else None
-    )
+    loaded = directory.load(folder, place)
+    found = narrowed.read(folder, loaded) if shortlist else None
+    is_packed = place.type == "cpu" and loaded.recipe.model.decoder.kind != "pixels"
+    packed = Packed(loaded.network, weights) if is_packed else None
     if weights == "int8":
-        quantized.quantize(loaded.network, keep_output=listed is not None)
-    return Model(turned(loaded.recipe), loaded.network, loaded.source, loaded.target, (), weights, packed, listed)
-
-
-def check_target(mine: Vocabulary, other: Vocabulary, called: str) -> None:
-    """WeftError where two models do not speak in the same pieces."""
-    ours, theirs = pieces_of(mine), pieces_of(other)
-    if len(ours) != len(theirs):
-        raise WeftError(
-            f"{called} has another target vocabulary: {len(theirs)} pieces, where the model has {len(ours)}"
-        )
-    for number, (one, another) in enumerate(zip(ours, theirs, strict=True)):
-        if one != another:
-            raise WeftError(
-                f"{called} has another target vocabulary: piece {number} is {another!r}, where the model has {one!r}"
-            )
-
-
-def pieces_of(vocabulary: Vocabulary) -> list[str]:
-    return vocabulary.pieces(range(vocabulary.size))
+        quantized.quantize(loaded.network, keep_output=listed)
+    return Model(turned(loaded.recipe), loaded.network, loaded.source, loaded.target, (), weights, packed, found)
 
 
 def by_length(sizes: list[int], tokens: int, width: int) -> Iterator[list[int]]:

@@ -161,12 +161,14 @@ def read_ending(run: Path) -> Ending | None:
     return read_json(path, Ending) if path.exists() else None
 
 
-def forget_ending(run: Path, every: int) -> None:
-    """Go on with a run that had ended: a validation that only its end brought does not count."""
-    (run / TRAINING / ENDING).unlink(missing_ok=True)
+def forget_ending(run: Path, every: int, best_step: int) -> None:
+    """Go on with a run that had ended: what only its end brought, a validation and a model, does not count."""
     kept = {str(one.step): one.score for one in checkpoints(run) if one.step % every == 0}
     if (run / CHECKPOINTS).is_dir():
         write_text(run / CHECKPOINTS / SCORES, json.dumps(kept, indent=1))
+    if checkpoint_file(run, best_step).is_file():
+        save_tensors(read_tensors(checkpoint_file(run, best_step)), run / WEIGHTS)
+    (run / TRAINING / ENDING).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -193,15 +195,26 @@ def best(kept: Sequence[Checkpoint], count: int, higher_is_better: bool) -> list
 
 
 def add_checkpoint(
-    run: Path, step: int, score: float, network: nn.Module, keep_last: int, keep_best: int, higher_is_better: bool
+    run: Path,
+    step: int,
+    score: float,
+    network: nn.Module,
+    keep_last: int,
+    keep_best: int,
+    higher_is_better: bool,
+    at_end: bool = False,
 ) -> None:
-    """Keep this checkpoint, and of the earlier ones the last and the best only."""
+    """Keep this checkpoint, and of the earlier ones the last and the best only.
+
+    For one that only the end of a run brings, no earlier one goes: a longer run does without it.
+    """
     folder = run / CHECKPOINTS
     folder.mkdir(exist_ok=True)
     path = checkpoint_file(run, step)
     save_tensors(parameters(network), path)
     known = [kept for kept in checkpoints(run) if kept.step < step] + [Checkpoint(step, score, path)]
-    keep = {one.step for one in (*known[-keep_last:], *best(known, keep_best, higher_is_better))}
+    kept = known if at_end else [*known[-keep_last:], *best(known, keep_best, higher_is_better)]
+    keep = {one.step for one in kept}
     scores = {str(one.step): one.score for one in known if one.step in keep}
     write_text(folder / SCORES, json.dumps(scores, indent=1))
     for file in folder.glob("*.safetensors"):

@@ -74,8 +74,9 @@ class OwnTokens:
         fixed, state = model.decoder.init(memory)
         target, source = batch.fed.data, batch.source.data
         tokens, all_features, all_weights = target[:, 0], [], []
+        types = model.target_input.types()
         for time in range(target.size(1)):
-            features, weights, state = model.decoder.step(model.target_input(tokens), state, fixed)
+            features, weights, state = model.decoder.step(model.target_input(tokens, types), state, fixed)
             all_features.append(features)
             if weights is not None:
                 all_weights.append(weights)

@@ -91,7 +91,7 @@ class Trainer:
             self.learning_rate.resume(resumed.plateau)
             self.tell("resume", step=resumed.step)
         if self.processes.first and not self.reason_to_end(self.progress.seconds):
-            checkpoint.forget_ending(self.folder, self.recipe.validation.every)
+            checkpoint.forget_ending(self.folder, self.recipe.validation.every, self.progress.best_step)
         self.parallel.trained.train()
         began = time.monotonic() - self.progress.seconds
         reason = self.steps(lambda: time.monotonic() - began)
@@ -108,7 +108,7 @@ class Trainer:
         if before is not None and (before.step, before.average) == (step, count):
             return before
         if step % self.recipe.validation.every or self.progress.best is None:
-            self.validate()
+            self.validate(at_end=step % self.recipe.validation.every > 0)
         best = "" if self.progress.best is None else f"{self.progress.best:.4g}"
         outcome = self.processes.from_first("averaging", lambda: self.averaged(count))
         ending = Ending(step, count, reason, outcome or f"{best} (step {self.progress.best_step:,})")
@@ -278,7 +278,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         checkpoint.put_random(random)
 
-    def validate(self) -> None:
+    def validate(self, at_end: bool = False) -> None:
         """Score the development set, keep the checkpoint, and make it the run's model where it is the best."""
         progress, settings = self.progress, self.settings
         phase = f"validation of step {progress.step}"
@@ -289,9 +289,8 @@ class Trainer:
         is_best = self.validation.is_better(score, progress.best)
         self.learning_rate.validated(-score if higher else score)
         if self.processes.first:
-            checkpoint.add_checkpoint(
-                self.folder, progress.step, score, self.network, settings.keep_last, settings.keep_best, higher
-            )
+            keeps = settings.keep_last, settings.keep_best
+            checkpoint.add_checkpoint(self.folder, progress.step, score, self.network, *keeps, higher, at_end)
         progress.plateau = self.learning_rate.state()
         progress.waited = 0 if is_best else progress.waited + 1
         if is_best:
