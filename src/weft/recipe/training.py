@@ -90,7 +90,7 @@ class Training(Section):
     schedule: Schedule = Schedule()
     seed: int = Field(1, ge=0, lt=2**63)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=1024)
     parallel: Literal["data", "sharded"] = Field(
         "data", description="of several processes each holds the whole model (DDP), or a part of each matrix (FSDP)"
     )
