@@ -5,6 +5,8 @@ N hypotheses, K tokens that may be said, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,8 +29,9 @@ class Shortlisted:
         assert type(network.output) is SoftmaxOutput
         self.model, self.ids = model, ids
         projection = network.output.projection
-        self.weight, self.bias = projection.weight.detach()[ids], projection.bias.detach()[ids]
-        self.product = Product([(self.weight, self.bias)]) if isinstance(model, Packed) else None
+        weight, bias = projection.weight.detach()[ids], projection.bias.detach()[ids]
+        narrow = Product([(weight, bias)]) if isinstance(model, Packed) else partial(F.linear, weight=weight, bias=bias)
+        self.output: Callable[[Tensor], Tensor] = narrow
 
     def start(self, source: Padded) -> tuple[Any, Any]:
         return self.model.start(source)
@@ -37,5 +40,5 @@ class Shortlisted:
     def step(self, tokens: Tensor, state: Any, fixed: Any) -> tuple[Tensor, Tensor | None, Any]:
         """tokens (N,) of the K -> log-probabilities (N,K), which sum to one over these."""
         features, weights, state = self.model.advance(self.ids[tokens], state, fixed)
-        scores = F.linear(features, self.weight, self.bias) if self.product is None else self.product(features)
+        scores = self.output(features)
         return F.log_softmax(scores.float() if scores.element_size() < 4 else scores, -1), weights, state

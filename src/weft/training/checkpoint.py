@@ -202,7 +202,7 @@ def add_checkpoint(
     keep_last: int,
     keep_best: int,
     higher_is_better: bool,
-    at_end: bool = False,
+    at_end: bool,
 ) -> None:
     """Keep this checkpoint, and of the earlier ones the last and the best only.
 

@@ -108,7 +108,7 @@ class Trainer:
         if before is not None and (before.step, before.average) == (step, count):
             return before
         if step % self.recipe.validation.every or self.progress.best is None:
-            self.validate(at_end=step % self.recipe.validation.every > 0)
+            self.validate()
         best = "" if self.progress.best is None else f"{self.progress.best:.4g}"
         outcome = self.processes.from_first("averaging", lambda: self.averaged(count))
         ending = Ending(step, count, reason, outcome or f"{best} (step {self.progress.best_step:,})")
@@ -278,7 +278,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         checkpoint.put_random(random)
 
-    def validate(self, at_end: bool = False) -> None:
+    def validate(self) -> None:
         """Score the development set, keep the checkpoint, and make it the run's model where it is the best."""
         progress, settings = self.progress, self.settings
         phase = f"validation of step {progress.step}"
@@ -290,6 +290,7 @@ class Trainer:
         self.learning_rate.validated(-score if higher else score)
         if self.processes.first:
             keeps = settings.keep_last, settings.keep_best
+            at_end = progress.step % self.recipe.validation.every > 0
             checkpoint.add_checkpoint(self.folder, progress.step, score, self.network, *keeps, higher, at_end)
         progress.plateau = self.learning_rate.state()
         progress.waited = 0 if is_best else progress.waited + 1
