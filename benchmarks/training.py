@@ -10,7 +10,7 @@ from benchmarks.machine import operations
 from benchmarks.turns import read_work
 
 OURS = "weft"
-PRECISIONS = ("float32", "bf16_products")
+PRECISIONS = ("float32", "bf16_products", "bf16")
 RAW = "products"
 MODELS = ("transformer", "lstm", "lstm_input_feeding", "gru_additive")
 

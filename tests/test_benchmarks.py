@@ -37,7 +37,7 @@ def test_a_tiny_run_of_weft_alone_writes_what_it_measured(tmp_path: Path) -> Non
     found = json.loads((tmp_path / "results.json").read_text("utf-8"))
     assert found["failed"] == {}
     trained = found["training"]["transformer"]
-    assert set(trained) == {"weft float32", "weft bf16_products"}
+    assert set(trained) == {"weft float32", "weft bf16_products", "weft bf16"}
     for record in trained.values():
         assert len(record["rounds"]) == 2 and min(record["rounds"]) <= record["tokens_per_second"]
         assert 0 < record["reading_share"] < 1 and 0 < record["optimizing_share"] < 1 and record["peak_mb"] > 10

@@ -29,9 +29,10 @@ def shapes(work: dict[str, Any]) -> list[tuple[int, int, int]]:
 class Products:
     def __init__(self, work: dict[str, Any], precision: str) -> None:
         torch.set_float32_matmul_precision("medium" if precision == "bf16_products" else "highest")
+        kind = torch.bfloat16 if precision == "bf16" else torch.float32
         rows = int(0.9 * work["batch_tokens"])  # real ones
         self.matrices = [
-            (torch.randn(rows, into), torch.randn(out, into), torch.randn(rows, out), times)
+            (*(torch.randn(size, dtype=kind) for size in ((rows, into), (out, into), (rows, out))), times)
             for into, out, times in shapes(work)
         ]
         self.results = [tuple(map(torch.empty_like, three)) for *three, _ in self.matrices]  # or pages are made anew

@@ -53,17 +53,21 @@ def same_masks(p: float, rows: int, widths: Sequence[int], like: Tensor) -> tupl
 
 
 class ByteMask(torch.autograd.Function):
-    """Zero the elements whose random byte is below a level; only the mask is kept for the gradient."""
+    """Zero the elements whose random byte is below a level; only the mask, a byte an element, is kept for the gradient.
+
+    Products of two types go through a slow path on CPU, and so do comparisons of bytes: the byte becomes 0 or 1 where
+    it stands, and a number of the elements' own type only in the product.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, level: int) -> Tensor:
         words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
-        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= level
+        kept = words.view(torch.uint8)[: x.numel()].view(x.shape).clamp_(level - 1, level).sub_(level - 1)
         ctx.scale = LEVELS / (LEVELS - level)
         ctx.save_for_backward(kept)
-        return torch.mul(x, kept).mul_(ctx.scale)
+        return kept.to(x.dtype).mul_(x).mul_(ctx.scale)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None]:
         (kept,) = ctx.saved_tensors
-        return torch.mul(upstream[0], kept).mul_(ctx.scale), None
+        return kept.to(upstream[0].dtype).mul_(upstream[0]).mul_(ctx.scale), None

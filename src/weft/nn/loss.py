@@ -24,7 +24,8 @@ class SmoothedCrossEntropy(torch.autograd.Function):
         wanted = any(ctx.needs_input_grad)
         kind, exact = x.dtype, torch.promote_types(x.dtype, torch.float32)
         device = x.device.type
-        product = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else exact
+        autocast = torch.is_autocast_enabled(device) and device != "cpu"
+        product = torch.get_autocast_dtype(device) if autocast else exact
         x, weight, bias = x.to(product), weight.to(product), bias.to(product)
         grad_x = torch.empty_like(x) if wanted else None
         grad_weight = torch.zeros_like(weight, dtype=exact)

@@ -17,6 +17,11 @@ from weft.nn.fused import Fused
 from weft.nn.position import Relative, Rotary
 
 
+def unseen(mask: Tensor, like: Tensor) -> Tensor:
+    """What is added to energies, 0 where the mask is true and -inf elsewhere: on CPU faster than filling them in."""
+    return like.new_zeros(mask.shape).masked_fill(~mask, -torch.inf)
+
+
 class Heads(nn.Module):
     """Concat(head_1..head_H) W_O, head_i = softmax(q_i k_i^T / sqrt(d)) v_i (Vaswani et al. 2017, section 3.2).
 
@@ -62,11 +67,11 @@ class Heads(nn.Module):
             return self.fused(q, keys, mask, causal), None
         energy = self.scores(q / math.sqrt(self.width), keys)
         if mask is not None:
-            energy = energy.masked_fill(~mask[:, None], -torch.inf)
+            energy = energy + unseen(mask[:, None], energy)
         if causal:
             queries, seen = energy.shape[-2:]
-            later = torch.ones(queries, seen, dtype=torch.bool, device=q.device).triu(seen - queries + 1)
-            energy = energy.masked_fill(later, -torch.inf)
+            earlier = torch.ones(queries, seen, dtype=torch.bool, device=q.device).tril(seen - queries)
+            energy = energy + unseen(earlier, energy)
         weights = torch.softmax(energy, -1)
         return self.join(self.sums(self.dropout(weights), keys)), weights
 

@@ -12,14 +12,11 @@ import torch
 @contextmanager
 def precision(name: str, device: torch.device) -> Iterator[None]:
     """float32; bf16_products: float32 whose matrix products may go through bf16 units; bf16: autocast."""
-    if name == "bf16":
-        with torch.autocast(device.type, torch.bfloat16):
-            yield
-        return
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium" if name == "bf16_products" else "highest")
+    torch.set_float32_matmul_precision("highest" if name == "float32" else "medium")
     try:
-        yield
+        with torch.autocast(device.type, torch.bfloat16, enabled=name == "bf16"):
+            yield
     finally:
         torch.set_float32_matmul_precision(before)
 
