@@ -119,6 +119,15 @@ def test_a_step_without_a_number_is_skipped_and_counted(recipe_file: Write, monk
     assert [skip["step"] for skip in skips] == [3, 4, 7] and "nan" in skips[0]["reason"]
 
 
+def test_a_model_whose_loss_is_no_number_is_never_the_best(recipe_file: Write) -> None:
+    recipe = recipe_file("rnn", steps=1, optimizer={"learning_rate": 1e30})
+    with pytest.raises(WeftError, match=r"ended at step 1 \(1 step done\) without a model: at no validation"):
+        weft.train(recipe, "validation.every=1", say=quiet)
+    run = recipe.parent / "runs/run"
+    assert [record["best"] for record in records(run, "validation")][-1:] == [False]
+    assert not (run / "model.safetensors").exists()
+
+
 def test_the_third_in_a_row_stops_with_the_batch(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = recipe_file("rnn")
     spoil(monkeypatch, {12, 13, 14})
@@ -208,7 +217,7 @@ def test_a_score_that_is_no_number_is_the_worst(recipe_file: Write, monkeypatch:
     monkeypatch.setattr(validation, "mean_loss", lambda *_: next(scores))
     monkeypatch.setattr(validation.Validation, "try_out", lambda _self: None)
     weft.train(recipe, say=quiet)
-    assert [record["best"] for record in records(recipe.parent / "runs/run", "validation")] == [True, True, True]
+    assert [record["best"] for record in records(recipe.parent / "runs/run", "validation")] == [False, True, True]
 
 
 @pytest.mark.parametrize("autocast", [False, True])

@@ -10,6 +10,7 @@ from weft.recipe.section import Part, Section
 from weft.recipe.series import Series
 
 GAP = "<gap>"  # stands in a line for words that were taken out, and between the answers to several gaps
+MOST_PIECES = 10_000_000
 
 
 class Parallel(Section):
@@ -144,7 +145,7 @@ class Vocabulary(Section):
     """Pieces of one side (or of both, where `shared`)."""
 
     kind: Literal["word", "character", "bpe", "unigram"] = "bpe"
-    size: int = Field(8000, ge=8, description="at most so many pieces; fewer where the data has fewer")
+    size: int = Field(8000, ge=8, le=MOST_PIECES, description="at most so many pieces; fewer where the data has fewer")
     byte_fallback: bool = Field(True, description="spell out unseen characters as bytes (bpe and unigram)")
     sampling: float = Field(
         0.0,
@@ -166,7 +167,9 @@ class Factors(Section):
     derived: list[Literal["lower", "shape", "prefix2", "prefix3", "suffix2", "suffix3"]] = Field(
         [], description="read off the word: in small letters, its shape (`Xx`, `d-x`), its first or last 2 or 3 letters"
     )
-    size: int = Field(1000, ge=8, description="at most so many features of each factor; rarer ones are unknown")
+    size: int = Field(
+        1000, ge=8, le=MOST_PIECES, description="at most so many features of each factor; rarer ones are unknown"
+    )
 
 
 class Vocabularies(Section):

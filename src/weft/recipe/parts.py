@@ -13,6 +13,7 @@ from weft.recipe.section import Part, Section
 
 # A file in nn/scores is a kind of attention; nothing else has to know of it.
 SCORES = tuple(sorted(file.name for file in pkgutil.iter_modules([str(Path(__file__).parents[1] / "nn" / "scores")])))
+MOST_LAYERS = 1000  # beyond, a model is a slip of the pen
 
 Position = Literal["none", "sinusoidal", "learned", "rotary", "relative"]
 
@@ -151,7 +152,7 @@ class RecurrentEncoder(Section):
 
     kind: Literal["rnn"] = "rnn"
     cell: Literal["elman", "gru", "lstm"] = "gru"
-    layers: int = Field(1, ge=1)
+    layers: int = Field(1, ge=1, le=MOST_LAYERS)
     width: int | list[int] = Field(256, description="of each direction; a list is one a layer")
     bidirectional: bool = True
     reversed: bool = Field(False, description="read the source from its end (Sutskever et al. 2014)")
@@ -172,7 +173,7 @@ class RecurrentDecoder(Section):
 
     kind: Literal["rnn"] = "rnn"
     cell: Literal["elman", "gru", "lstm"] = "gru"
-    layers: int = Field(1, ge=1)
+    layers: int = Field(1, ge=1, le=MOST_LAYERS)
     width: int | list[int] = Field(256, description="a list is one a layer")
     attention: Attention | None = Attention()
     query: Literal["previous", "current"] = Field(
@@ -199,7 +200,7 @@ class RecurrentDecoder(Section):
 
 
 class ConvolutionalStack(Section):
-    layers: int = Field(4, ge=1)
+    layers: int = Field(4, ge=1, le=MOST_LAYERS)
     width: int = Field(256, ge=1, description="of the convolutions; what goes in and out is as wide as the embeddings")
     kernel: int = Field(3, ge=1)
     position: Literal["none", "sinusoidal", "learned"] = "learned"
@@ -248,7 +249,7 @@ class ConvolutionalDecoder(ConvolutionalStack):
 
 
 class TransformerStack(Section):
-    layers: int = Field(3, ge=1)
+    layers: int = Field(3, ge=1, le=MOST_LAYERS)
     heads: int = Field(4, ge=1)
     key_value_heads: int | None = Field(
         None, ge=1, description="fewer share them in groups, in attention to the source too (Ainslie et al. 2023)"
@@ -350,7 +351,7 @@ class PixelDecoder(Section):
 
     kind: Literal["pixels"] = "pixels"
     vector: int = Field(32, ge=1, description="width of the vector that all of the image goes through")
-    layers: int = Field(1, ge=0, description="between the vector and the pixels")
+    layers: int = Field(1, ge=0, le=MOST_LAYERS, description="between the vector and the pixels")
     width: int = Field(256, ge=1, description="of these layers")
     loss: Literal["squared", "entropy"] = Field(
         "squared", description="squared error, or binary cross-entropy, of values from 0 to 1"

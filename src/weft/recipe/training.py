@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from weft.recipe.section import Part, Section
 
+Precision = Literal["float32", "bf16_products", "bf16"]
+
 
 class Vectors(Section):
     """Word vectors for one side, in the text or binary format of word2vec, GloVe or fastText.
@@ -82,7 +84,7 @@ class Training(Section):
     label_smoothing: float = Field(0.1, ge=0.0, lt=1.0)
     clip: float | None = Field(1.0, gt=0.0, description="largest norm of the gradient")
     accumulate: int = Field(1, ge=1, description="micro-batches that one update is split into")
-    precision: Literal["float32", "bf16_products", "bf16"] = Field(
+    precision: Precision = Field(
         "float32", description="bf16_products: float32 with bf16 matrix products on CPU; bf16: autocast"
     )
     feeding: Feeding = Feeding()

@@ -97,12 +97,12 @@ class ForecastValidation:
         self.over(self.rows[:2])
 
     def deciding(self, result: Result) -> float:
-        """The score that checkpoints are compared by; one that is no number is worse than any."""
+        """The score that checkpoints are compared by; infinitely bad where it or the loss is no number."""
         score = result.loss if self.settings.metric == "loss" else result.scores[self.settings.metric]
-        return math.inf if math.isnan(score) else score
+        return score if math.isfinite(result.loss) and math.isfinite(score) else math.inf
 
     def is_better(self, score: float, best: float | None) -> bool:
-        return best is None or score < best
+        return score < (math.inf if best is None else best)
 
 
 def sparklines(drawn: Sequence[Tensor]) -> list[str]:

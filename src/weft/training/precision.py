@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import torch
 
+from weft.recipe.training import Precision
+
 
 @contextmanager
 def precision(name: str, device: torch.device) -> Iterator[None]:
@@ -19,6 +21,12 @@ def precision(name: str, device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def fastest(device: str) -> Precision:
+    """The quickest that is known to train a Transformer as well as float32 on this device (docs/speed.md)."""
+    on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+    return "bf16" if on_cpu and torch.cpu._is_amx_tile_supported() else "float32"
 
 
 def bound_caches() -> None:

@@ -14,10 +14,12 @@ from weft.data.factors import words_of
 from weft.data.read import read_pairs
 from weft.errors import WeftError, counted
 from weft.recipe import Recipe
+from weft.training.precision import fastest
 from weft.training.preset_series import date_column, suggest_series
 from weft.training.shape import Shape, of_tags, shape_of
 
 SAMPLE = 100_000  # pairs that are looked at
+ENDS = ("encoder", "decoder")
 FEW_TYPES = 300  # so few different words, each seen often, are units such as phonemes or tags
 
 
@@ -73,7 +75,7 @@ def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> 
     source, target = (look_at([pair[side] for pair in pairs]) for side in (0, 1))
     settings = chosen(source, target, len(pairs)) | {"name": Path(what).name.partition(".")[0]}
     settings["data"]["train"] = what
-    for end in ("encoder", "decoder"):
+    for end in ENDS:
         kind = kind_asked(asked, end)
         if kind == "pretrained" and end == "encoder":
             leave_the_source(settings, backward=data.direction == "backward")
@@ -84,6 +86,10 @@ def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> 
     shape: Shape = "labels" if kind_asked(asked, "decoder") == "labels" else "text"
     if kind_asked(asked, "decoder") is None:
         shape = shape_of(pairs)
+    if shape == "text" and all(settings["model"][end].get("kind") == "transformer" for end in ENDS):
+        training = asked.get("training")
+        device = training.get("device", "auto") if isinstance(training, dict) else "auto"
+        settings["training"]["precision"] = fastest(device)
     if shape != "text":
         settings = of_tags(settings, shape, pairs, kind_asked(asked, "encoder") is not None)
     for override in overrides:
@@ -203,4 +209,11 @@ def spoken(recipe: Recipe, source: Side, target: Side, pairs: int) -> list[str]:
         f"{said}, width {recipe.model.width}  "
         f"(model.width=..., model.encoder.kind=rnn ...)",
         ", ".join([f"batches of {counted(recipe.training.batch_tokens, 'token')}", *ends]) + "  (training.steps=...)",
+        *said_of_precision(recipe.training.precision),
     ]
+
+
+def said_of_precision(precision: str) -> list[str]:
+    if precision == "float32":
+        return []
+    return [f"precision {precision}, which this processor has units for  (training.precision=float32)"]

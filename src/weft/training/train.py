@@ -24,6 +24,7 @@ from weft.errors import WeftError
 from weft.files import write_text
 from weft.models import directory
 from weft.models.pretrained import Pretrained
+from weft.models.room import check_room
 from weft.recipe import Recipe
 from weft.tasks.evaluate import validated_metrics
 from weft.tasks.load import load
@@ -141,7 +142,10 @@ def fresh(recipe: Recipe, data: Prepared | PreparedSeries, start: Start) -> Mode
     """A model with random weights, or those it starts from."""
     if isinstance(data, PreparedSeries):
         return SeriesModel.fresh(recipe, data.scaler)
-    network = directory.network_of(recipe, data.source, data.target, start.encoder(data.source))
+    encoder = start.encoder(data.source)
+    if encoder is None:
+        check_room(partial(directory.network_of, recipe, data.source, data.target))
+    network = directory.network_of(recipe, data.source, data.target, encoder)
     start.put(network, data)
     return Model(recipe, network, data.source, data.target)
 

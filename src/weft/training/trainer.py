@@ -109,9 +109,14 @@ class Trainer:
             return before
         if step % self.recipe.validation.every or self.progress.best is None:
             self.validate()
-        best = "" if self.progress.best is None else f"{self.progress.best:.4g}"
+        if self.progress.best is None:
+            raise WeftError(
+                f"ended at step {step} ({reason}) without a model: at no validation was the loss on the development "
+                f"set a number. A lower training.optimizer.learning_rate or a longer warmup usually helps"
+            )
         outcome = self.processes.from_first("averaging", lambda: self.averaged(count))
-        ending = Ending(step, count, reason, outcome or f"{best} (step {self.progress.best_step:,})")
+        best = f"{self.progress.best:.4g} (step {self.progress.best_step:,})"
+        ending = Ending(step, count, reason, outcome or best)
         if self.processes.first:
             checkpoint.write_ending(self.folder, ending)
         return ending

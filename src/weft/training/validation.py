@@ -67,14 +67,16 @@ class Validation:
             evaluate(self.model, self.items[:2], self.metrics, **SEARCHED, beam=1, max_ratio=1.0, max_extra=1)
 
     def deciding(self, result: Result) -> float:
-        """The score that checkpoints are compared by; one that is no number is worse than any."""
+        """The score that checkpoints are compared by; infinitely bad where it or the loss is no number."""
         score = result.loss if self.settings.metric == "loss" else result.scores[self.settings.metric]
-        if math.isnan(score):
-            return -math.inf if self.higher_is_better else math.inf
-        return score
+        if math.isfinite(result.loss) and not math.isnan(score):
+            return score
+        return -math.inf if self.higher_is_better else math.inf
 
     def is_better(self, score: float, best: float | None) -> bool:
-        return best is None or (score > best if self.higher_is_better else score < best)
+        if best is None:
+            return math.isfinite(score)
+        return score > best if self.higher_is_better else score < best
 
 
 def spread(total: int, count: int) -> Rows:
