@@ -36,7 +36,7 @@ from weft.training.distributed import Elsewhere, Processes, together
 from weft.training.precision import bound_caches
 from weft.training.preset import suggest
 from weft.training.progress import listeners
-from weft.training.run import check_data, check_place, check_same, is_run, locked, writing
+from weft.training.run import check_data, check_place, check_same, folder_of, is_run, locked, writing
 from weft.training.start import Start, resolved
 from weft.training.trainer import Trainer
 
@@ -80,10 +80,12 @@ def trained(
     processes.connect(place, settings.wait)
     start = Start(recipe, folder)
     with ExitStack() as stack:
+        unless_begun = ExitStack()
 
         def hold() -> None:
-            stack.enter_context(writing(folder))
+            take_back = stack.enter_context(writing(folder))
             stack.enter_context(locked(folder))
+            stack.enter_context(unless_begun).callback(take_back)
 
         processes.from_first("making the run's folder", hold)
         if not folder.is_dir():
@@ -106,6 +108,7 @@ def trained(
         try:
             trainer = Trainer(recipe, model, data, folder, heard, layout, processes)
             start.begin(trainer)
+            unless_begun.pop_all()
             with signals(trainer):
                 ending = trainer.run()
         finally:
@@ -174,7 +177,7 @@ def chosen(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> t
         recipe = recipe if recipe.name else recipe.model_copy(update={"name": path.stem})
     else:
         recipe = suggest(what, overrides, say)
-    folder = Path(recipe.out) / recipe.name
+    folder = folder_of(recipe)
     check_place(folder)
     recipe = resolved(turned(recipe), folder)
     if states(folder):
