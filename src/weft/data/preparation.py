@@ -30,7 +30,20 @@ from weft.data.gaps import pieces_of_gaps
 from weft.data.images import ImageError, ImageReader
 from weft.data.read import Pair, has_source
 from weft.data.store import SIDES, Add, Side, written
-from weft.data.survey import DEV, DROPPED, EMPTY_SOURCE, EMPTY_TARGET, HELD_OUT, TRAIN, Hashes, Survey, repeated
+from weft.data.survey import (
+    DEV,
+    DROPPED,
+    EMPTY_SOURCE,
+    EMPTY_TARGET,
+    HELD_OUT,
+    TRAIN,
+    Hashes,
+    Survey,
+    digest,
+    hashes,
+    repeated,
+    trained_on,
+)
 from weft.data.turns import TURN
 from weft.data.vocabulary import SPACE, Vocabulary
 from weft.data.workers import Workers
@@ -230,11 +243,15 @@ class Preparation:
 
     def find_duplicates(self) -> None:
         """Count, of the pairs to train on, those that were there before, in the same corpus or another."""
-        columns = [(corpus.fates.numbers, corpus.hashes.numbers) for corpus in self.corpora]
-        for corpus, again in zip(self.corpora, repeated(columns, COMPARED), strict=True):
+        for corpus, again in zip(self.corpora, repeated(self.columns, COMPARED), strict=True):
             corpus.counts.duplicates = len(again)
             if corpus.counts.duplicates_dropped:
                 corpus.fates.numbers[again] = DROPPED
+
+    @property
+    def columns(self) -> list[tuple[NDArray[np.uint8], Hashes]]:
+        """Fates and hashes of the pairs of each corpus."""
+        return [(corpus.fates.numbers, corpus.hashes.numbers) for corpus in self.corpora]
 
     def learn(self, given: Vocabulary | None) -> tuple[Vocabulary, Vocabulary]:
         def lines(*sides: Side) -> Iterator[str]:
@@ -305,9 +322,12 @@ class Preparation:
                 with_source = has_source(self.data.dev)
                 pairs_for_dev = blocks(self.pairs(self.data.dev, "data.dev"), self.together)
                 blocks_for_dev = ((with_source, [pairs]) for pairs in pairs_for_dev)
+                seen: list[bytes] = []
                 with self.naming_images(self.data.dev):
                     for (_, parts), encoded in self.workers.each(encoder, blocks_for_dev):
                         self.put(parts[0], encoded[0], for_dev, dev)
+                        seen += [digest(parts[0][place]) for place in encoded[0].kept]
+                counts.dev_trained = trained_on(hashes(seen), self.columns, COMPARED)
         pace.tell()
         counts.dev, counts.dev_too_long = for_dev.kept, for_dev.too_long
         counts.dev_empty = for_dev.empty_source + for_dev.empty_target
