@@ -21,7 +21,7 @@ from weft.errors import WeftError
 from weft.files import replaced, write_text
 from weft.recipe import Files, Parallel, Recipe
 
-FORMAT = 2  # of what is kept; a change here makes all anew
+FORMAT = 3  # of what is kept; a change here makes all anew
 DAY = 24 * 3600.0  # seconds
 LARGE = 1 << 26  # bytes of a file whose hash is remembered
 SETTLED = 2.0  # seconds that a clock of a file system may be coarse by

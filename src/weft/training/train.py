@@ -19,6 +19,7 @@ from weft.data.cache import cache_folder, spool
 from weft.data.corpus import Prepared, prepare, silent
 from weft.data.direction import turned
 from weft.data.examples import read_batch
+from weft.data.first_line import first_lines
 from weft.data.series import PreparedSeries, prepare_series
 from weft.errors import WeftError
 from weft.files import write_text
@@ -94,7 +95,7 @@ def trained(
             "preparing the data", lambda: prepared(recipe, start, say), cache_folder() / PREPARING
         )
         check_data(folder, data)
-        for line in data.counts.report():
+        for line in [*first_lines(recipe.data), *data.counts.report()]:
             say(line)
         torch.manual_seed(settings.seed)
         model = fresh(recipe, data, start)
