@@ -41,12 +41,15 @@ def key(fingerprint: str) -> str:
 
 
 def fingerprint(
-    recipe: Recipe, vocabularies: tuple[Vocabulary, Vocabulary] | None, source: Vocabulary | None = None
+    recipe: Recipe,
+    vocabularies: tuple[Vocabulary, Vocabulary] | None,
+    source: Vocabulary | None = None,
+    target: Vocabulary | None = None,
 ) -> str:
     """The same for the same contents of the files to train on and to develop with, and the same settings of theirs.
 
     What is done to an example each time that it is trained on has no part in it: noise, sampling, weights of a mix.
-    `source` is the tokenizer of a pretrained encoder, where vocabularies are learnt.
+    `source`, such as the tokenizer of a pretrained encoder, and `target` are given where the other is learnt.
     """
     data = recipe.data
     shaping = {"columns", "max_length", "duplicates", "gaps"}
@@ -78,6 +81,8 @@ def fingerprint(
         settings["direction"] = data.direction
     if vocabularies is None and source is not None:
         settings["tokenizer"] = blake2b(source.model_bytes).hexdigest()
+    if vocabularies is None and target is not None:
+        settings["target"] = blake2b(target.model_bytes).hexdigest()
     if keeps_text(recipe):
         settings["text"] = True
     if recipe.tags == "labels":

@@ -30,6 +30,12 @@ class Start(Section):
     )
     source_vectors: Vectors | None = None
     target_vectors: Vectors | None = None
+    source_vocabulary: str | None = Field(
+        None, description="a model whose source pieces are used, where others would be learnt; of both sides if shared"
+    )
+    target_vocabulary: str | None = Field(
+        None, description="a model whose target pieces are used: models that answer together need the same ones"
+    )
 
 
 class Feeding(Section):

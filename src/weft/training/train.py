@@ -138,7 +138,7 @@ def one_pair(data: Prepared | PreparedSeries) -> Batch:
 def prepared(recipe: Recipe, start: Start, say: Callable[[str], None]) -> Prepared | PreparedSeries:
     if recipe.data.series:
         return prepare_series(recipe)
-    return prepare(recipe, start.vocabularies, report=say, source=start.source)
+    return prepare(recipe, start.vocabularies, report=say, source=start.source, target=start.target)
 
 
 def fresh(recipe: Recipe, data: Prepared | PreparedSeries, start: Start) -> Model | SeriesModel:
