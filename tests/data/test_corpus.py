@@ -166,13 +166,25 @@ def test_dropped_duplicates_leave_the_first(tmp_path: Path) -> None:
 
 
 def test_report_of_clean_data(tmp_path: Path) -> None:
-    prepared = prepare(recipe(tsv(tmp_path / "a.tsv", LINES), dev=tsv(tmp_path / "b.tsv", LINES[:3])))
+    prepared = prepare(recipe(tsv(tmp_path / "a.tsv", LINES), dev=tsv(tmp_path / "b.tsv", [("a1 b2 c", "x3 y3")] * 3)))
     assert prepared.counts.report() == [
         "200 pairs read; none left out",
         "200 pairs to train on, 3 for development",
         f"source vocabulary of {4 + 200 + 7 + 1} pieces (8,000 asked for; the text has no more)",
         f"target vocabulary of {4 + 200 + 5} pieces (8,000 asked for; the text has no more)",
     ]
+
+
+def test_development_pairs_that_are_trained_on_too_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weft.data.preparation, "COMPARED", 64)
+    train, new = tsv(tmp_path / "a.tsv", LINES), ("a1 b2 c", "x3 y3")
+    also = [{"train": tsv(tmp_path / "also.tsv", [*LINES[:9], new])}]
+    for pairs, more, trained in ((LINES, {}, 200), ([LINES[150], new, LINES[150]], {}, 2), ([new], {"also": also}, 1)):
+        counts = prepare(recipe(train, dev=tsv(tmp_path / "dev.tsv", pairs), **more)).counts
+        assert counts.report()[2] == (
+            f"warning: {trained} of {len(pairs)} pairs for development are trained on too: "
+            "how they score says nothing of pairs that are new"
+        )
 
 
 def test_lines_that_do_not_come_back_are_shown(tmp_path: Path) -> None:

@@ -49,11 +49,11 @@ def test_backward_exchanges_files_columns_languages_vocabularies_and_vectors() -
             "train": {"source": "a.en", "target": "a.de"},
             "also": [{"train": "more.tsv", "weight": 0.5}, {"train": {"source": ["b.en"], "target": ["b.de"]}}],
             "dev": {"source": "c.en", "target": "c.de"},
-            "columns": {"source": "english", "target": "german"},
+            "columns": {"source": "english", "target": "german", "header": True},
             "direction": "backward",
         },
         "vocabulary": {"source": WORDS, "target": CHARACTERS},
-        "start": {"source_vectors": {"file": "en.vec"}},
+        "start": {"source_vectors": {"file": "en.vec"}, "target_vocabulary": "runs/de"},
     }
     expected = {
         **settings,
@@ -63,10 +63,10 @@ def test_backward_exchanges_files_columns_languages_vocabularies_and_vectors() -
             "train": {"source": "a.de", "target": "a.en"},
             "also": [{"train": "more.tsv", "weight": 0.5}, {"train": {"source": ["b.de"], "target": ["b.en"]}}],
             "dev": {"source": "c.de", "target": "c.en"},
-            "columns": {"source": "german", "target": "english"},
+            "columns": {"source": "german", "target": "english", "header": True},
         },
         "vocabulary": {"source": CHARACTERS, "target": WORDS},
-        "start": {"target_vectors": {"file": "en.vec"}},
+        "start": {"target_vectors": {"file": "en.vec"}, "source_vocabulary": "runs/de"},
     }
     backward = weft.recipe.checked(settings, "test")
     assert turned(backward) == weft.recipe.checked(expected, "test")

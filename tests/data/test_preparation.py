@@ -79,13 +79,13 @@ def test_each_corpus_is_counted_by_itself() -> None:
     (part,) = data.counts.also
     assert (part.read, part.kept, part.empty_source, part.empty_target, part.too_long) == (35, 30, 1, 1, 1)
     assert part.duplicates == 2  # one of its own, one of data.train
-    assert data.counts.report()[2] == (
+    assert data.counts.report()[3] == (
         "data.also.0: 35 pairs read; 5 left out: 1 with an empty source, 1 with an empty target, 1 longer than 8 "
         "pieces, 2 there before; 30 pairs to train on"
     )
     kept = prepare(recipe(max_length=8, dev="b.tsv", also=[{"train": "b.tsv"}]))
     assert kept.counts.also[0].kept == 32
-    assert "2 pairs were there before (kept; data.duplicates: drop leaves them out)" in kept.counts.report()[2]
+    assert "2 pairs were there before (kept; data.duplicates: drop leaves them out)" in kept.counts.report()[3]
 
 
 def test_sources_of_the_split_off_development_set_are_left_out_of_the_others() -> None:

@@ -20,9 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.data import read
+from weft.data.first_line import first_lines
 from weft.data.read import data_files, read_lines, read_pairs
 from weft.errors import WeftError
-from weft.recipe import Columns, Files, Parallel
+from weft.recipe import Columns, Data, Files, Parallel
 
 PAIRS = [("one two", "eins zwei"), ("naïve\u2028line", "\x85x\x0by\x1c"), (' "quoted" ', "a,b ")]
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
@@ -35,6 +36,10 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 
 def pairs(files: Files | Path, **columns: str | int) -> list[tuple[str, str]]:
     return list(read_pairs(str(files) if isinstance(files, Path) else files, Columns.model_validate(columns)))
+
+
+def data(files: Files | Path, **columns: str | int) -> Data:
+    return Data.model_validate({"train": str(files) if isinstance(files, Path) else files, "columns": columns})
 
 
 def parallel(source: Path, target: Path) -> Parallel:
@@ -217,6 +222,49 @@ def test_known_headers_are_skipped_in_each_file(tmp_path: Path) -> None:
     assert pairs(str(tmp_path / "*.tsv")) == [("a", "x"), ("b", "x")]
     assert pairs(put(tmp_path / "c.csv", "src,trg\n1,2\n")) == [("1", "2")]
     assert pairs(put(tmp_path / "d.tsv", "target\tsource\n1\t2\n")) == [("target", "source"), ("1", "2")]
+
+
+TEXT = [("the cat sat here", "die Katze sass hier"), ("a dog came by", "ein Hund kam vorbei")]
+
+
+@pytest.mark.parametrize(
+    ("first", "following", "header"),
+    [
+        (("en", "de"), TEXT, True),
+        (("pt-BR", "zh_CN"), TEXT, True),
+        (("English", "German"), TEXT, True),
+        (("en", "en"), TEXT, False),
+        (("en", "text"), TEXT, False),
+        (("to", "zu"), [("the", "der"), ("house", "Haus")], False),  # a word list
+        (("no", "da"), [("go", "va"), *TEXT, ("is", "es")], False),  # another row like it
+        (("Text", "Label"), [("good", "1")], True),
+        (("sent1", "sent2"), TEXT, False),
+        (("en", "de"), [], False),
+    ],
+)
+def test_a_first_row_that_names_languages_over_text_is_a_header(
+    tmp_path: Path, first: tuple[str, str], following: list[tuple[str, str]], header: bool
+) -> None:
+    path = put(tmp_path / "a.tsv", "".join(f"{one}\t{other}\n" for one, other in [first, *following]))
+    assert pairs(path) == (following if header else [first, *following])
+    assert pairs(path, header=True) == following
+    assert pairs(path, header=False) == [first, *following]
+    what, value = ("a header", "false") if header else ("a pair", "true")
+    (told,) = first_lines(data(path))
+    assert told.startswith(f"{path}: the first line is taken for {what}, '{first[0]}' and '{first[1]}'  (if it ")
+    assert told.endswith(f"data.columns.header={value})")
+
+
+def test_what_first_lines_are_taken_for_is_told_where_nobody_has_said_it(tmp_path: Path) -> None:
+    for name in "abc":
+        put(tmp_path / f"{name}.csv", f"{name},x\n")
+    put(tmp_path / "d.csv", "src,tgt\na,b\n")
+    put(tmp_path / "e.jsonl", '{"source": "a", "target": "b"}\n')
+    files = [str(tmp_path / "*.csv"), str(tmp_path / "e.jsonl")]
+    header, others = first_lines(data(files))
+    assert header.startswith(f"{tmp_path}/d.csv: the first line is taken for a header, 'src' and 'tgt'  (")
+    assert others.startswith(f"{tmp_path}/a.csv: the first line is taken for a pair, 'a' and 'x', and that of 2 more")
+    assert first_lines(data(files, header=False)) == first_lines(data(files, source="src", target="tgt")) == []
 
 
 def test_short_rows_are_refused_and_empty_rows_are_empty_pairs(tmp_path: Path) -> None:

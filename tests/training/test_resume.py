@@ -17,6 +17,7 @@ import pytest
 import weft
 from weft.errors import WeftError
 from weft.training.average import average
+from weft.training.start import Start
 from weft.training.train import Interrupted
 from weft.training.trainer import Trainer
 from weft.training.validation import Validation
@@ -238,6 +239,25 @@ def test_a_run_of_another_recipe_is_refused(recipe_file: Write) -> None:
     with pytest.raises(WeftError, match=r"run of another recipe: training.seed is 1 there and 2 here"):
         weft.train(recipe, "training.seed=2", say=quiet)
     assert tensors(recipe.parent / "runs/run") == before
+
+
+def test_a_run_that_is_refused_before_its_first_step_leaves_nothing(
+    recipe_file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_start: Start, _trainer: Trainer) -> None:
+        raise WeftError("refused")
+
+    monkeypatch.setattr(Start, "begin", refused)
+    recipe = recipe_file("rnn")
+    with pytest.raises(WeftError, match="refused"):
+        weft.train(recipe, "name=deep/run", say=quiet)
+    assert not (recipe.parent / "runs").exists()
+    mine = recipe.parent / "runs/run/.mine"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    with pytest.raises(WeftError, match="refused"):
+        weft.train(recipe, say=quiet)
+    assert [*mine.parent.iterdir()] == [mine]
 
 
 def test_one_process_at_a_time(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:

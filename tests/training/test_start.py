@@ -361,6 +361,62 @@ def test_settings_that_say_nothing_of_matrices_may_differ(place: Path) -> None:
     assert start.vocabularies is not None and not start.moments
 
 
+@pytest.mark.parametrize("start", ["target", "source"])
+def test_a_vocabulary_of_another_run(place: Path, start: str) -> None:
+    weft.train(write("first"), "name=first", "data.train=more.tsv", say=quiet)
+    other = {"source": {"kind": "character", "size": 60}, "target": {"kind": "character", "size": 60}}
+    other[start] = {}
+    recipe = write("second", vocabulary=other, start={f"{start}_vocabulary": "runs/first"})
+    model = weft.train(recipe, say=quiet)
+    first = weft.load("runs/first")
+    assert getattr(model, start).model_bytes == getattr(first, start).model_bytes
+    learnt = "source" if start == "target" else "target"
+    assert getattr(model, learnt).model_bytes != getattr(first, learnt).model_bytes
+    assert getattr(model.recipe.vocabulary, start).kind == "word"
+    assert f"{start} vocabulary from runs/first: " in notes("second")[0]["message"]
+    if start == "target":
+        weft.load(["runs/second", "runs/first"]).predict(["w1"])
+    shutil.rmtree("runs/first")  # what is needed of it is in the run
+    weft.train(recipe, "training.steps=10", say=quiet)
+    assert len(notes("second")) == 1
+
+
+def test_a_language_model_takes_the_vocabulary_of_the_model_beside_it(place: Path) -> None:
+    weft.train(write("pairs"), say=quiet)
+    lm = write("lm", language_model=True, vocabulary={}, start={"target_vocabulary": "runs/pairs"})
+    weft.train(lm, say=quiet)
+    weft.load("runs/pairs").predict(["w1"], language_model="runs/lm")
+
+
+def test_another_vocabulary_is_other_data(place: Path) -> None:
+    weft.train(write("first"), say=quiet)
+    weft.train(write("second"), "data.train=more.tsv", say=quiet)
+    recipes = [
+        weft.recipe.load(Path(write("third", start={"target_vocabulary": f"runs/{run}"})))
+        for run in ("first", "second")
+    ]
+    starts = [Start(recipe, Path("runs/third")) for recipe in recipes]
+    prepared = [prepare(recipe, target=start.target) for recipe, start in zip(recipes, starts, strict=True)]
+    assert prepared[0].fingerprint != prepared[1].fingerprint
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"vocabulary": {"target": {"kind": "character"}}}, "vocabulary.target.kind is 'word' in runs/first and 'cha"),
+        ({"vocabulary": {"normalization": "nfkc"}}, "vocabulary.normalization is identity in runs/first and nfkc here"),
+        ({"start": {"target_vocabulary": "runs/none"}}, "start.target_vocabulary: runs/none/recipe.yaml: no such"),
+        ({"vocabulary": {"shared": True}}, "is taken by start.source_vocabulary"),
+        ({"language_model": True, "start": {"source_vocabulary": "runs/first"}}, "is taken by start.target_vocab"),
+    ],
+)
+def test_a_vocabulary_that_cannot_be_taken(place: Path, settings: dict[str, Any], message: str) -> None:
+    weft.train(write("first"), say=quiet)
+    settings = {"vocabulary": {}, "start": {"target_vocabulary": "runs/first"}} | settings
+    with pytest.raises((WeftError, ValueError), match=re.escape(message)):
+        weft.train(write("second", **settings), say=quiet)
+
+
 def test_a_recipe_without_a_start_stays_as_it_is(place: Path) -> None:
     recipe = recipe_of("transformer")
     assert resolved(recipe, place / "new") is recipe

@@ -30,5 +30,20 @@ def run(options: argparse.Namespace) -> int:
     with writing(out):
         chosen = average(folder, kind, count, out)
     steps = ", ".join(f"{one.step:,}" for one in chosen)
-    print(f"{out}: the average of steps {steps}. See if it is better: weft evaluate {out}")
+    print(f"{out}: the average of steps {steps}. See if it is better: {evaluation(out)}")
     return 0
+
+
+def evaluation(model: Path) -> str:
+    """The command that scores it; `test.tsv` or `test.txt` stands for pairs or text that its recipe does not name."""
+    from weft import recipe
+    from weft.models.directory import RECIPE
+
+    settings = recipe.load(model / RECIPE)
+    command = f"weft evaluate {model}"
+    if settings.data.series is not None:
+        return command
+    of_lines = settings.model.encoder.kind == "none"
+    if settings.data.test is None:
+        command += " --target test.txt" if of_lines else " test.tsv"
+    return f"{command} --score" if of_lines else command

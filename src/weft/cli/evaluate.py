@@ -35,7 +35,9 @@ def parser() -> argparse.ArgumentParser:
         "weft evaluate runs/pairs test.tsv --score",
     )
     evaluate.add_argument("model", metavar="MODEL", help="a model's folder")
-    evaluate.add_argument("files", nargs="*", metavar="FILE", help="pairs; the recipe's data.test without it")
+    evaluate.add_argument(
+        "files", nargs="*", default=[], metavar="FILE", help="pairs; the recipe's data.test without it"
+    )
     evaluate.add_argument("--source", metavar="FILE", help="parallel text instead of FILE, with --target")
     evaluate.add_argument("--target", metavar="FILE")
     evaluate.add_argument("--columns-source", metavar="C", help="name, or number from 1 (default: the recipe's)")

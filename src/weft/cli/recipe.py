@@ -13,7 +13,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="weft recipe recipe.yaml training.steps=5000  |  weft recipe --schema > weft.schema.json",
     )
     recipe.add_argument("file", nargs="?", metavar="RECIPE")
-    recipe.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    recipe.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE")
     recipe.add_argument("--schema", action="store_true")
     return recipe
 

@@ -13,7 +13,9 @@ def parser() -> argparse.ArgumentParser:
         epilog="weft train pairs.tsv  |  weft train recipe.yaml training.steps=5000  |  weft train runs/pairs",
     )
     train.add_argument("what", metavar="PAIRS|RECIPE|RUN", help="pairs.tsv, recipe.yaml or a run's folder")
-    train.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings, such as training.seed=3")
+    train.add_argument(
+        "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="settings, such as training.seed=3"
+    )
     return train
 
 

@@ -21,7 +21,7 @@ from weft.errors import WeftError
 from weft.files import replaced, write_text
 from weft.recipe import Files, Parallel, Recipe
 
-FORMAT = 2  # of what is kept; a change here makes all anew
+FORMAT = 3  # of what is kept; a change here makes all anew
 DAY = 24 * 3600.0  # seconds
 LARGE = 1 << 26  # bytes of a file whose hash is remembered
 SETTLED = 2.0  # seconds that a clock of a file system may be coarse by
@@ -41,12 +41,15 @@ def key(fingerprint: str) -> str:
 
 
 def fingerprint(
-    recipe: Recipe, vocabularies: tuple[Vocabulary, Vocabulary] | None, source: Vocabulary | None = None
+    recipe: Recipe,
+    vocabularies: tuple[Vocabulary, Vocabulary] | None,
+    source: Vocabulary | None = None,
+    target: Vocabulary | None = None,
 ) -> str:
     """The same for the same contents of the files to train on and to develop with, and the same settings of theirs.
 
     What is done to an example each time that it is trained on has no part in it: noise, sampling, weights of a mix.
-    `source` is the tokenizer of a pretrained encoder, where vocabularies are learnt.
+    `source`, such as the tokenizer of a pretrained encoder, and `target` are given where the other is learnt.
     """
     data = recipe.data
     shaping = {"columns", "max_length", "duplicates", "gaps"}
@@ -78,6 +81,8 @@ def fingerprint(
         settings["direction"] = data.direction
     if vocabularies is None and source is not None:
         settings["tokenizer"] = blake2b(source.model_bytes).hexdigest()
+    if vocabularies is None and target is not None:
+        settings["target"] = blake2b(target.model_bytes).hexdigest()
     if keeps_text(recipe):
         settings["text"] = True
     if recipe.tags == "labels":

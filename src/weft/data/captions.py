@@ -86,7 +86,7 @@ def read_images(files: Files, columns: Columns, folder: str | None) -> Iterator[
         for name in expanded(files.source):
             yield from lines_of(name, folder, True)
         return
-    alone = Columns(source=columns.source, target=columns.source)
+    alone = columns.model_copy(update={"target": columns.source})
     for name in expanded(files):
         if not is_parquet(name) and idx_sizes(name) is not None:
             yield from lines_of(name, folder, True)

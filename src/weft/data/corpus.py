@@ -144,21 +144,22 @@ def prepare(
     vocabularies: tuple[Vocabulary, Vocabulary] | None = None,
     report: Report = silent,
     source: Vocabulary | None = None,
+    target: Vocabulary | None = None,
 ) -> Prepared:
     """The recipe's data, encoded; made now, or found in the cache where the same was made before.
 
-    Without `vocabularies` (source, target) they are learnt, from the training part alone; the target's alone where
-    `source` is given, the tokenizer of a pretrained encoder. `report` is told what goes on. Raises WeftError for files
-    that cannot be read, for data of which nothing is left to train on or to hold out, and for a cache that cannot be
-    written. What a killed process leaves behind is never taken for a result.
+    Without `vocabularies` (source, target) they are learnt, from the training part alone, but for a `source`, such as
+    the tokenizer of a pretrained encoder, or a `target` that is given. `report` is told what goes on. Raises WeftError
+    for files that cannot be read, for data of which nothing is left to train on or to hold out, and for a cache that
+    cannot be written. What a killed process leaves behind is never taken for a result.
     """
     cache = cache_folder()
     try:
         cache.mkdir(parents=True, exist_ok=True)
         remove_abandoned(cache)
         recipe = spool(direction.turned(recipe))
-        check(recipe, vocabularies)
-        print_of_data = fingerprint(recipe, vocabularies, source)
+        check(recipe, vocabularies[0] if vocabularies else source)
+        print_of_data = fingerprint(recipe, vocabularies, source, target)
         folder = cache / key(print_of_data + place_of_images(recipe))
         if folder.is_dir():
             try:
@@ -167,7 +168,7 @@ def prepare(
                 report(f"the cached data cannot be used and is made anew: {error}")
                 shutil.rmtree(folder)
         with new_folder(folder) as unfinished:
-            Preparation(recipe, unfinished, report).run(vocabularies, source)
+            Preparation(recipe, unfinished, report).run(vocabularies, source, target)
         return open_prepared(folder, recipe, print_of_data)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -175,12 +176,12 @@ def prepare(
         raise WeftError(f"{error.filename or cache}: cannot be written: {error.strerror or error}") from None
 
 
-def check(recipe: Recipe, vocabularies: tuple[Vocabulary, Vocabulary] | None) -> None:
-    """WeftError where the vocabularies cannot do what the recipe wants of them."""
-    if recipe.data.direction == "both" and vocabularies is not None:
-        direction.tokens(vocabularies[0])
-    if recipe.data.gaps and vocabularies is not None:
-        GapCheck(recipe.data.gaps, vocabularies[0])
+def check(recipe: Recipe, source: Vocabulary | None) -> None:
+    """WeftError where vocabularies cannot do what the recipe wants of them; `source` is that which is not learnt."""
+    if recipe.data.direction == "both" and source is not None:
+        direction.tokens(source)
+    if recipe.data.gaps and source is not None:
+        GapCheck(recipe.data.gaps, source)
     kind, sampling = recipe.vocabulary.source.kind, recipe.vocabulary.target.sampling
     if recipe.vocabulary.shared and sampling and kind not in ("bpe", "unigram"):
         raise WeftError(

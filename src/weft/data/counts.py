@@ -54,6 +54,7 @@ class Counts(Part):
     dev: int = 0
     dev_empty: int = 0  # of data.dev
     dev_too_long: int = 0
+    dev_trained: int = 0  # of data.dev, those that are trained on too
     also: list[Part] = field(default_factory=list)  # data.also
     unknown_source: float = 0.0  # share of all pieces
     unknown_target: float = 0.0
@@ -81,6 +82,9 @@ class Counts(Part):
         dev = listed([(n, why) for n, why in self.dev_reasons() if n])
         kept = f"{counted(self.kept, 'pair')} to train on, {self.dev:,} for development"
         lines.append(kept + f"; {dev}" * (dev != NONE))
+        if self.dev_trained:
+            both = f"{self.dev_trained:,} of {self.dev:,} pairs for development are trained on too"
+            lines.append(f"warning: {both}: how they score says nothing of pairs that are new")
         lines += self.repeated()
         for number, part in enumerate(self.also):
             told = [part.summary(), f"{counted(part.kept, 'pair')} to train on", *part.repeated()]

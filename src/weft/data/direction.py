@@ -6,7 +6,7 @@ from typing import Literal
 
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
-from weft.recipe import Columns, Data, Files, Mixed, Parallel, Recipe, Vocabularies
+from weft.recipe import Data, Files, Mixed, Parallel, Recipe, Vocabularies
 
 Direction = Literal["forward", "backward"]
 
@@ -16,7 +16,7 @@ TOKENS = {"forward": "<forward>", "backward": "<backward>"}  # what a source beg
 def turned(recipe: Recipe) -> Recipe:
     """Of a recipe whose direction is backward, the one that says the same with its sides exchanged, and is forward.
 
-    The sides of files, columns, languages, vocabularies and word vectors change places; any other recipe stays as
+    The sides of files, columns, languages, vocabularies and what starts them change places; any other recipe stays as
     it is. Raises WeftError where there is text without a source, which cannot become a target.
     """
     data = recipe.data
@@ -29,10 +29,12 @@ def turned(recipe: Recipe) -> Recipe:
         "also": [Mixed(train=exchanged(mixed.train), weight=mixed.weight) for mixed in data.also],
         "dev": None if data.dev is None else exchanged(data.dev),
         "test": None if data.test is None else exchanged(data.test),
-        "columns": Columns(source=data.columns.target, target=data.columns.source),
+        "columns": data.columns.model_copy(update={"source": data.columns.target, "target": data.columns.source}),
         "direction": "forward",
     }
-    start = {"source_vectors": recipe.start.target_vectors, "target_vectors": recipe.start.source_vectors}
+    exchanges = ["vectors"] if recipe.vocabulary.shared else ["vectors", "vocabulary"]
+    sides = {"source": "target", "target": "source"}
+    start = {f"{side}_{what}": getattr(recipe.start, f"{sides[side]}_{what}") for side in sides for what in exchanges}
     return recipe.model_copy(
         update={
             "source_language": recipe.target_language,

@@ -30,7 +30,20 @@ from weft.data.gaps import pieces_of_gaps
 from weft.data.images import ImageError, ImageReader
 from weft.data.read import Pair, has_source
 from weft.data.store import SIDES, Add, Side, written
-from weft.data.survey import DEV, DROPPED, EMPTY_SOURCE, EMPTY_TARGET, HELD_OUT, TRAIN, Hashes, Survey, repeated
+from weft.data.survey import (
+    DEV,
+    DROPPED,
+    EMPTY_SOURCE,
+    EMPTY_TARGET,
+    HELD_OUT,
+    TRAIN,
+    Hashes,
+    Survey,
+    digest,
+    hashes,
+    repeated,
+    trained_on,
+)
 from weft.data.turns import TURN
 from weft.data.vocabulary import SPACE, Vocabulary
 from weft.data.workers import Workers
@@ -144,21 +157,32 @@ class Preparation:
     def pairs(self, files: Files, key: str) -> Iterator[Pair]:
         return pairs_for(self.recipe, files, self.data.columns, key)
 
-    def run(self, vocabularies: tuple[Vocabulary, Vocabulary] | None, given: Vocabulary | None = None) -> None:
-        """Without `vocabularies` they are learnt; of the source not where it is `given`."""
+    def run(
+        self,
+        vocabularies: tuple[Vocabulary, Vocabulary] | None,
+        source: Vocabulary | None = None,
+        target: Vocabulary | None = None,
+    ) -> None:
+        """Without `vocabularies` they are learnt, but for a `source` or a `target` that is given."""
         threaded = self.recipe.model.has_tokenizer  # which has threads of its own
         with Workers(1 if self.images or threaded else self.threads) as workers:
             self.workers = workers
-            self.fill(vocabularies, given)
+            self.fill(vocabularies, source, target)
 
-    def fill(self, vocabularies: tuple[Vocabulary, Vocabulary] | None, given: Vocabulary | None) -> None:
+    def fill(
+        self,
+        vocabularies: tuple[Vocabulary, Vocabulary] | None,
+        of_source: Vocabulary | None,
+        of_target: Vocabulary | None,
+    ) -> None:
         begun = time.monotonic()
         self.report("reading the data")
         self.survey()
         if vocabularies is None:
-            source, target = self.learn(given)
-            self.counts.source_asked = self.settings.source.size if given is None else given.size
-            self.counts.target_asked = (self.settings.source if self.settings.shared else self.settings.target).size
+            source, target = self.learn(of_source, of_target)
+            settings = self.settings.source if self.settings.shared else self.settings.target
+            self.counts.source_asked = of_source.size if of_source else self.settings.source.size
+            self.counts.target_asked = of_target.size if of_target else settings.size
         else:
             source, target = vocabularies
             source.save(self.folder / SOURCE)
@@ -230,19 +254,26 @@ class Preparation:
 
     def find_duplicates(self) -> None:
         """Count, of the pairs to train on, those that were there before, in the same corpus or another."""
-        columns = [(corpus.fates.numbers, corpus.hashes.numbers) for corpus in self.corpora]
-        for corpus, again in zip(self.corpora, repeated(columns, COMPARED), strict=True):
+        for corpus, again in zip(self.corpora, repeated(self.columns, COMPARED), strict=True):
             corpus.counts.duplicates = len(again)
             if corpus.counts.duplicates_dropped:
                 corpus.fates.numbers[again] = DROPPED
 
-    def learn(self, given: Vocabulary | None) -> tuple[Vocabulary, Vocabulary]:
+    @property
+    def columns(self) -> list[tuple[NDArray[np.uint8], Hashes]]:
+        """Fates and hashes of the pairs of each corpus."""
+        return [(corpus.fates.numbers, corpus.hashes.numbers) for corpus in self.corpora]
+
+    def learn(self, source: Vocabulary | None, target: Vocabulary | None) -> tuple[Vocabulary, Vocabulary]:
         def lines(*sides: Side) -> Iterator[str]:
             if self.recipe.factors:
                 return (words_of(pair[0]) if side == 0 else pair[side] for pair in self.to_train() for side in sides)
             return (pair[side] for pair in self.to_train() for side in sides)
 
-        def learnt(settings: weft.recipe.Vocabulary, name: str, *sides: Side) -> Vocabulary:
+        def made(given: Vocabulary | None, settings: weft.recipe.Vocabulary, name: str, *sides: Side) -> Vocabulary:
+            if given is not None:
+                given.save(self.folder / name)
+                return given
             control = TOKENS.values() if self.data.direction == "both" else ()
             whole = [SPACE + TURN] if self.data.columns.turns and 0 in sides else []
             if self.data.gaps:
@@ -252,16 +283,13 @@ class Preparation:
             )
 
         self.report("learning the vocabulary")
-        if given is not None:
-            given.save(self.folder / SOURCE)
-            return given, learnt(self.settings.target, TARGET, 1)
         if self.settings.shared:
-            both = self.with_factors(learnt(self.settings.source, SOURCE, 0, 1))
+            both = self.with_factors(made(source, self.settings.source, SOURCE, 0, 1))
             return both, both
-        if self.has_source:
-            source = self.with_factors(learnt(self.settings.source, SOURCE, 0))
-            return source, learnt(self.settings.target, TARGET, 1)
-        target = learnt(self.settings.target, TARGET, 1)
+        if source is not None or self.has_source:
+            source = self.with_factors(made(source, self.settings.source, SOURCE, 0))
+            return source, made(target, self.settings.target, TARGET, 1)
+        target = made(target, self.settings.target, TARGET, 1)
         target.save(self.folder / SOURCE)
         return target, target
 
@@ -305,9 +333,12 @@ class Preparation:
                 with_source = has_source(self.data.dev)
                 pairs_for_dev = blocks(self.pairs(self.data.dev, "data.dev"), self.together)
                 blocks_for_dev = ((with_source, [pairs]) for pairs in pairs_for_dev)
+                seen: list[bytes] = []
                 with self.naming_images(self.data.dev):
                     for (_, parts), encoded in self.workers.each(encoder, blocks_for_dev):
                         self.put(parts[0], encoded[0], for_dev, dev)
+                        seen += [digest(parts[0][place]) for place in encoded[0].kept]
+                counts.dev_trained = trained_on(hashes(seen), self.columns, COMPARED)
         pace.tell()
         counts.dev, counts.dev_too_long = for_dev.kept, for_dev.too_long
         counts.dev_empty = for_dev.empty_source + for_dev.empty_target

@@ -14,12 +14,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from glob import glob
-from itertools import chain, zip_longest
+from itertools import chain, tee, zip_longest
 from pathlib import Path
 from typing import Protocol, cast
 
 from weft.data.cells import joined, key_of, listed, place_of, short
 from weft.data.factors import factored
+from weft.data.header import is_header
 from weft.data.turns import answers_in
 from weft.errors import WeftError, counted, nearest
 from weft.recipe import Columns, Files, Parallel
@@ -33,14 +34,6 @@ CHUNK = 1 << 20  # bytes
 COMPRESSED = (".gz", ".zst", ".xz")
 FORMATS = "parallel text, .tsv, .csv, .jsonl (each also .gz, .zst, .xz) and .parquet"
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-HEADERS = {
-    ("source", "target"),
-    ("src", "tgt"),
-    ("src", "trg"),
-    ("input", "output"),
-    ("word", "pronunciation"),
-    ("word", "phonemes"),
-}
 
 
 class Stream(Protocol):
@@ -51,9 +44,8 @@ def read_pairs(files: Files, columns: Columns) -> Iterator[Pair]:
     """Pairs (source, target) in the order of the files, read as they are asked for.
 
     Of parallel lists, the first source file goes with the first target file, and so on; a line of text without a
-    source has an empty one. Where columns are numbers and the first row reads like a header (`source target`,
-    `src tgt`, `word phonemes`, ...), it is skipped. An empty row gives a pair of empty strings. Raises WeftError for
-    whatever cannot be read as pairs of lines.
+    source has an empty one. A first row that is a header, as `columns` says or as it reads (`is_header`), is skipped.
+    An empty row gives a pair of empty strings. Raises WeftError for whatever cannot be read as pairs of lines.
 
     Sources have features beside their words (`factored`) where `columns.factors` says so: in further columns, and in
     parallel text after tabs.
@@ -303,9 +295,10 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
     header, asked = first[1], (listed(columns.source), listed(columns.target), columns.factors)
     source, target, factors = ([place_of(column, header, name) for column in side] for side in asked)
     expected = max(source + target + factors) + 1
-    named = any(isinstance(column, str) for side in asked for column in side)
-    if not named and not (len(header) >= expected and is_header(header, source[0], target[0])):
+    rows, ahead = tee(rows)
+    if not begins_with_header(header, source[0], target[0], columns, ahead):
         rows = chain([first], rows)
+    del ahead  # or it would hold every row
     for number, row in rows:
         if len(row) < expected:
             if row and row != [""]:
@@ -318,15 +311,18 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
         yield beside([one, *(row[place] for place in factors)], columns, f"{name}:{number}"), other
 
 
+def begins_with_header(header: list[str], source: int, target: int, columns: Columns, rows: Iterator[Row]) -> bool:
+    """Whether the first row names the columns: as `columns` says, or by what it and the rows after it hold."""
+    if columns.named or columns.header is not None:
+        return columns.named or bool(columns.header)
+    last = max(source, target)
+    following = ((row[source], row[target]) for _, row in rows if len(row) > last)
+    return len(header) > last and is_header(header[source], header[target], source > target, following)
+
+
 def beside(cells: list[str], columns: Columns, place: str) -> str:
     """A source with the features of its words, where `columns` says that there are any."""
     return factored(cells, len(columns.factors), place) if columns.factors else cells[0]
-
-
-def is_header(header: list[str], source: int, target: int) -> bool:
-    """Whether these columns have the names of the two sides; columns that are read in reverse may have them so too."""
-    names = header[source].lower(), header[target].lower()
-    return names in HEADERS or (source > target and names[::-1] in HEADERS)
 
 
 def jsonl_pairs(name: str, lines: Iterator[str], columns: Columns) -> Iterator[Pair]:

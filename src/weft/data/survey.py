@@ -45,7 +45,7 @@ class Survey:
             else:
                 fates.append(TRAIN)
                 sides.append(blake2b(self.split_key(pair).encode(), digest_size=8).digest())
-                whole.append(blake2b(f"{pair[0]}\n{pair[1]}".encode(), digest_size=8).digest())
+                whole.append(digest(pair))
                 continue
             sides.append(bytes(8))
             whole.append(bytes(8))
@@ -53,6 +53,11 @@ class Survey:
 
     def split_key(self, pair: Pair) -> str:
         return Path(pair[0]).name if self.of_images else pair[self.split_side]
+
+
+def digest(pair: Pair) -> bytes:
+    """Of both sides."""
+    return blake2b(f"{pair[0]}\n{pair[1]}".encode(), digest_size=8).digest()
 
 
 def hashes(digests: list[bytes]) -> Hashes:
@@ -80,6 +85,19 @@ def repeated(columns: list[tuple[NDArray[np.uint8], Hashes]], at_once: int) -> l
             again[corpus].append(there[new[start : start + len(there)]])
             start += len(there)
     return [np.concatenate(there) for there in again]
+
+
+def trained_on(looked_for: Hashes, columns: list[tuple[NDArray[np.uint8], Hashes]], at_once: int) -> int:
+    """How many of these pairs are among those to train on, by the fates and hashes of each corpus."""
+    different, counts = np.unique(looked_for, return_counts=True)
+    found = np.zeros(len(different), np.bool_)
+    for fates, of_pairs in columns if len(different) else []:
+        for start in range(0, len(fates), at_once):
+            part = slice(start, start + at_once)
+            there = of_pairs[part][fates[part] == TRAIN]
+            places = np.searchsorted(different, there).clip(max=len(different) - 1)
+            found[places[different[places] == there]] = True
+    return int(counts[found].sum())
 
 
 def of_range(

@@ -25,7 +25,7 @@ from weft.recipe.parts import (
     Variational,
     WindowEncoder,
 )
-from weft.recipe.search import Search
+from weft.recipe.search import WIDEST, Search
 from weft.recipe.section import Section
 from weft.recipe.series import Series
 from weft.recipe.training import Feeding, Optimizer, Schedule, Start, Training, Validation, Vectors
@@ -33,6 +33,7 @@ from weft.recipe.whole import Recipe
 
 __all__ = [
     "GAP",
+    "WIDEST",
     "Attention",
     "Columns",
     "Context",

@@ -43,12 +43,29 @@ class Columns(Section):
         None, description="with `turns`: answers are the turns of this role; null: all turns but the first"
     )
 
+    header: bool | None = Field(
+        None,
+        description="whether the first line of TSV and CSV names the columns; null: where it reads so, which is told",
+    )
+
+    @property
+    def named(self) -> bool:
+        """Whether a column is called by a name, which only a header can tell."""
+        sides = (side if isinstance(side, list) else [side] for side in (self.source, self.target, self.factors))
+        return any(isinstance(column, str) for side in sides for column in side)
+
     @field_validator("source", "target")
     @classmethod
     def a_list_names_columns(cls, columns: Any) -> Any:
         if columns == []:
             raise ValueError("data.columns has an empty list; expected a name, a number from 1, or a list of these")
         return columns
+
+    @model_validator(mode="after")
+    def names_stand_in_a_header(self) -> Columns:
+        if self.header is False and self.named:
+            raise ValueError("data.columns.header is false, but a column is called by its name, which a header gives")
+        return self
 
     @model_validator(mode="after")
     def a_conversation_has_both_sides(self) -> Columns:

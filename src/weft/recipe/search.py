@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from weft.recipe.section import Part, Section
 
+WIDEST = 1000  # hypotheses of a line at a time, each with a state and a probability of every piece
+
 
 class Search(Section):
     kind: Literal["beam", "diverse", "sample", "gumbel"] = Field(
@@ -15,7 +17,7 @@ class Search(Section):
         description="diverse: beams in groups that differ (Vijayakumar et al. 2018); sample: drawn from the model; "
         "gumbel: drawn without replacement (Kool et al. 2019)",
     )
-    beam: int = Field(5, ge=1, description="hypotheses at a time; with kind beam, 1 is greedy")
+    beam: int = Field(5, ge=1, le=WIDEST, description="hypotheses at a time; with kind beam, 1 is greedy")
     groups: int = Field(5, ge=1, description="diverse: how many; they divide `beam`")
     diversity: float = Field(
         0.5, ge=0.0, description="diverse: subtracted for each earlier group that says the same token"
@@ -30,6 +32,7 @@ class Search(Section):
     minimum_bayes_risk: int = Field(
         0,
         ge=0,
+        le=WIDEST,
         description="draw so many samples, take the one most like the others by chrF (Eikema & Aziz 2020); 0 is off",
     )
     length_penalty: float = Field(1.0, ge=0.0, description="the sum of log-probabilities is divided by length to this")

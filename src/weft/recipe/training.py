@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from weft.recipe.search import WIDEST
 from weft.recipe.section import Part, Section
 
 Precision = Literal["float32", "bf16_products", "bf16"]
@@ -31,6 +32,12 @@ class Start(Section):
     )
     source_vectors: Vectors | None = None
     target_vectors: Vectors | None = None
+    source_vocabulary: str | None = Field(
+        None, description="a model whose source pieces are used, where others would be learnt; of both sides if shared"
+    )
+    target_vocabulary: str | None = Field(
+        None, description="a model whose target pieces are used: models that answer together need the same ones"
+    )
 
 
 class Feeding(Section):
@@ -71,7 +78,7 @@ class Validation(Section):
     metrics: list[str] = Field([], description="computed on real search output at each validation")
     items: int = Field(500, ge=1, description="search runs on so many items, spread evenly over the development set")
     loss_pairs: int = Field(10_000, ge=1, description="the loss is taken over so many pairs, spread evenly too")
-    beam: int = Field(1, ge=1, description="of that search; greedy is fast, and orders checkpoints as well")
+    beam: int = Field(1, ge=1, le=WIDEST, description="of that search; greedy is fast, and orders checkpoints as well")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without improvement")
     several_references: bool = Field(False, description="equal sources are one item; its targets are alternatives")
 

@@ -129,7 +129,7 @@ class Recipe(Section):
             "data.direction: both": self.data.direction == "both",
             f"vocabulary.{side}": getattr(self.vocabulary, side) != Vocabulary(),
             **{f"data.noise.{key}": getattr(self.data.noise, key) for key in ("drop", "mask", "swap", "characters")},
-            f"start.{side}_vectors": getattr(self.start, f"{side}_vectors"),
+            **{f"start.{side}_{what}": getattr(self.start, f"{side}_{what}") for what in ("vectors", "vocabulary")},
         }
         for key, value in asked.items():
             if value:
@@ -150,6 +150,17 @@ class Recipe(Section):
             raise ValueError("model.copy_source is true, which needs vocabulary.shared: true")
         if self.data.direction == "both":
             raise ValueError("data.direction is 'both', which needs vocabulary.shared: true")
+        return self
+
+    @model_validator(mode="after")
+    def vocabularies_are_taken_by_the_sides_there_are(self) -> Recipe:
+        if self.vocabulary.shared:
+            if self.start.target_vocabulary:
+                raise ValueError("vocabulary.shared is true: its one vocabulary is taken by start.source_vocabulary")
+        elif self.start.source_vocabulary and self.model.encoder.kind == "none":
+            raise ValueError("model.encoder.kind is none: its vocabulary is taken by start.target_vocabulary")
+        if self.start.source_vocabulary and self.factors:
+            raise ValueError("start.source_vocabulary has no features beside words (factors)")
         return self
 
     @model_validator(mode="after")
@@ -177,7 +188,7 @@ class Recipe(Section):
             "vocabulary.shared": self.vocabulary.shared,
             "vocabulary.source.sampling": self.vocabulary.source.sampling,
             "data.direction": self.data.direction != "forward",
-            "start.source_vectors": self.start.source_vectors,
+            **{f"start.source_{what}": getattr(self.start, f"source_{what}") for what in ("vectors", "vocabulary")},
             **{f"data.noise.{key}": getattr(self.data.noise, key) for key in ("drop", "mask", "swap", "characters")},
         }
         if wrong := next((key for key, value in asked.items() if value), None):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from weft.data.direction import TOKENS
 from weft.data.vocabulary import SPACE, Vocabulary
 from weft.errors import WeftError, nearest
-from weft.recipe import Search
+from weft.recipe import WIDEST, Search
 from weft.search.choosers import Beam, Chooser, Greedy
 from weft.search.constraints import Constrained
 from weft.search.diverse import Diverse
@@ -37,8 +37,8 @@ class Strategy:
         `of_labels`: outputs are sets, to which the rules of order and the length penalty are nothing. `longest` is how
         many tokens an output may have, where positions are counted.
         """
-        if n_best < 1:
-            raise WeftError(f"n_best is {n_best}; expected 1 or more")
+        if not 1 <= n_best <= WIDEST:
+            raise WeftError(f"n_best is {n_best}; expected 1 to {WIDEST}")
         if settings.minimum_bayes_risk and settings.kind in ("diverse", "gumbel"):
             raise WeftError(f"search.minimum_bayes_risk draws samples by itself; search.kind is '{settings.kind}'")
         self.settings = settings

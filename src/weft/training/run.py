@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,6 +35,14 @@ FREE_TO_CHANGE = {
     "training.wait",
     "validation.patience",
 }
+
+
+def folder_of(recipe: Recipe) -> Path:
+    """Where the recipe's run goes: `out`/`name`, which may be several folders deep."""
+    parts = Path(recipe.name).parts
+    if not parts or ".." in parts or Path(recipe.name).is_absolute():
+        raise WeftError(f"name is '{recipe.name}'; expected a name for a folder within out, which is '{recipe.out}'")
+    return Path(recipe.out) / recipe.name
 
 
 def check_place(folder: Path) -> None:
@@ -89,11 +97,25 @@ def check_data(folder: Path, data: Prepared | PreparedSeries) -> None:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Make the folder of a run; a WeftError that names it where the disk is full or it cannot be written."""
+def writing(folder: Path) -> Iterator[Callable[[], None]]:
+    """Make the folder of a run, and give what takes back all that came into being since.
+
+    Raises WeftError, with the folder's name, where the disk is full or it cannot be written.
+    """
+
+    def take_back() -> None:
+        for path in set(folder.iterdir()) - there:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for place in made:
+            if any(place.iterdir()):  # another run is in it
+                return
+            place.rmdir()
+
     try:
+        made = [place for place in (folder, *folder.parents) if not place.exists()]
+        there = set() if made else set(folder.iterdir())
         folder.mkdir(parents=True, exist_ok=True)
-        yield
+        yield take_back
     except OSError as error:
         raise WeftError(f"{folder}: cannot be written: {error.strerror or error}") from None
 

@@ -40,7 +40,11 @@ SAMPLE = 10_000  # pairs whose tokens are counted
 
 
 def resolved(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with embeddings as wide as the word vectors that go into them; a run that has begun keeps its own."""
+    """The recipe with the settings of vocabularies that it takes over, and embeddings as wide as their word vectors.
+
+    A run that has begun keeps its own.
+    """
+    recipe = with_vocabularies(recipe, folder)
     model = recipe.model
     before = weft.recipe.load(folder / directory.RECIPE).model.embedding if states(folder) else None
     widths, files = {}, []
@@ -60,6 +64,43 @@ def resolved(recipe: Recipe, folder: Path) -> Recipe:
     settings = recipe.model_dump(mode="json")
     settings["model"]["embedding"] |= widths
     return weft.recipe.checked(settings, f"start: {', '.join(files)}, and model.width is {model.width}")
+
+
+def with_vocabularies(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with the settings that the vocabularies of `start` were made with; WeftError where it wants others."""
+    settings = recipe.model_dump(mode="json")
+    for side in ("source", "target"):
+        run = getattr(recipe.start, f"{side}_vocabulary")
+        if run is None:
+            continue
+        with concerning(f"start.{side}_vocabulary"):
+            before = weft.recipe.load((folder if states(folder) else Path(run)) / directory.RECIPE)
+            if before.vocabulary.normalization != recipe.vocabulary.normalization:
+                raise WeftError(
+                    f"vocabulary.normalization is {before.vocabulary.normalization} in {run} and "
+                    f"{recipe.vocabulary.normalization} here"
+                )
+            ours: weft.recipe.Vocabulary = getattr(recipe.vocabulary, side)
+            theirs = made_with(before, side).model_copy(update={"sampling": ours.sampling})
+            usual = weft.recipe.Vocabulary().model_copy(update={"sampling": ours.sampling})
+            for key, value in theirs:
+                if getattr(ours, key) != value and ours != usual:
+                    raise WeftError(
+                        f"vocabulary.{side}.{key} is {value!r} in {run} and {getattr(ours, key)!r} here; "
+                        f"leave vocabulary.{side} out"
+                    )
+            settings["vocabulary"][side] = theirs.model_dump(mode="json")
+    return weft.recipe.checked(settings, "start") if settings != recipe.model_dump(mode="json") else recipe
+
+
+def made_with(recipe: Recipe, side: str) -> weft.recipe.Vocabulary:
+    """The settings of one side's vocabulary in a run; WeftError where it has none of pieces."""
+    if side == "source" and (recipe.model.has_tokenizer or recipe.model.input.kind != "tokens"):
+        raise WeftError("the source of that model is not cut into pieces that others could use")
+    if recipe.vocabulary.shared:
+        return recipe.vocabulary.source
+    alone = recipe.model.encoder.kind == "none"
+    return recipe.vocabulary.source if side == "source" and not alone else recipe.vocabulary.target
 
 
 def checked_width(side: str, vectors: Vectors, recipe: Recipe) -> int:
@@ -93,9 +134,11 @@ class Start:
         self.moments: dict[str, Tensor] = {}
         before = str(folder) if self.goes_on else recipe.start.model
         self.home = None if before is None else Path(before)  # the model whose pretrained encoder it is already
-        self.source: Vocabulary | None = None  # pieces of a pretrained encoder; None: they are learnt
+        self.source: Vocabulary | None = None  # pieces of a pretrained encoder or another run; None: they are learnt
+        self.target: Vocabulary | None = None
         if self.goes_on:
-            self.source = self.tokenizer()
+            self.source = self.tokenizer() or self.taken("source", folder)
+            self.target = self.taken("target", folder)
             self.vocabularies = own_vocabularies(recipe, folder)
             return
         runs = {"model": recipe.start.model, "encoder": recipe.start.encoder, "decoder": recipe.start.decoder}
@@ -106,7 +149,22 @@ class Start:
                 with concerning(f"start.{part}"), torch.random.fork_rng(devices=[]):
                     self.loaded[part] = directory.load(Path(run), torch.device("cpu"))
                     self.check(part, run)
-        self.source = self.tokenizer()
+        self.source = self.tokenizer() or self.taken("source")
+        self.target = self.taken("target")
+
+    def taken(self, side: str, own: Path | None = None) -> Vocabulary | None:
+        """The vocabulary that another run has, or this run already as its own; None where it is learnt."""
+        run = getattr(turned(self.recipe).start, f"{side}_vocabulary")
+        if run is None:
+            return None
+        folder = own or Path(run)
+        with concerning(f"start.{side}_vocabulary"):
+            shared = weft.recipe.load(folder / directory.RECIPE).vocabulary.shared
+            name = directory.SOURCE if side == "source" or shared else directory.TARGET
+            vocabulary = Vocabulary.load(folder / name)
+        if own is None:
+            self.note(f"{side} vocabulary from {run}: {counted(vocabulary.size, 'piece')}")
+        return vocabulary
 
     def tokenizer(self) -> Vocabulary | None:
         settings = self.recipe.model.encoder

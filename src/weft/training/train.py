@@ -19,6 +19,7 @@ from weft.data.cache import cache_folder, spool
 from weft.data.corpus import Prepared, prepare, silent
 from weft.data.direction import turned
 from weft.data.examples import read_batch
+from weft.data.first_line import first_lines
 from weft.data.series import PreparedSeries, prepare_series
 from weft.errors import WeftError
 from weft.files import write_text
@@ -37,7 +38,7 @@ from weft.training.distributed import Elsewhere, Processes, together
 from weft.training.precision import bound_caches
 from weft.training.preset import suggest
 from weft.training.progress import listeners
-from weft.training.run import check_data, check_place, check_same, is_run, locked, writing
+from weft.training.run import check_data, check_place, check_same, folder_of, is_run, locked, writing
 from weft.training.start import Start, resolved
 from weft.training.trainer import Trainer
 
@@ -81,10 +82,12 @@ def trained(
     processes.connect(place, settings.wait)
     start = Start(recipe, folder)
     with ExitStack() as stack:
+        unless_begun = ExitStack()
 
         def hold() -> None:
-            stack.enter_context(writing(folder))
+            take_back = stack.enter_context(writing(folder))
             stack.enter_context(locked(folder))
+            stack.enter_context(unless_begun).callback(take_back)
 
         processes.from_first("making the run's folder", hold)
         if not folder.is_dir():
@@ -93,7 +96,7 @@ def trained(
             "preparing the data", lambda: prepared(recipe, start, say), cache_folder() / PREPARING
         )
         check_data(folder, data)
-        for line in data.counts.report():
+        for line in [*first_lines(recipe.data), *data.counts.report()]:
             say(line)
         torch.manual_seed(settings.seed)
         model = fresh(recipe, data, start)
@@ -107,6 +110,7 @@ def trained(
         try:
             trainer = Trainer(recipe, model, data, folder, heard, layout, processes)
             start.begin(trainer)
+            unless_begun.pop_all()
             with signals(trainer):
                 ending = trainer.run()
         finally:
@@ -135,7 +139,7 @@ def one_pair(data: Prepared | PreparedSeries) -> Batch:
 def prepared(recipe: Recipe, start: Start, say: Callable[[str], None]) -> Prepared | PreparedSeries:
     if recipe.data.series:
         return prepare_series(recipe)
-    return prepare(recipe, start.vocabularies, report=say, source=start.source)
+    return prepare(recipe, start.vocabularies, report=say, source=start.source, target=start.target)
 
 
 def fresh(recipe: Recipe, data: Prepared | PreparedSeries, start: Start) -> Model | SeriesModel:
@@ -178,7 +182,7 @@ def chosen(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> t
         recipe = recipe if recipe.name else recipe.model_copy(update={"name": path.stem})
     else:
         recipe = suggest(what, overrides, say)
-    folder = Path(recipe.out) / recipe.name
+    folder = folder_of(recipe)
     check_place(folder)
     recipe = resolved(turned(recipe), folder)
     if states(folder):
