@@ -87,7 +87,7 @@ def with_vocabularies(recipe: Recipe, folder: Path) -> Recipe:
                 if getattr(ours, key) != value and ours != usual:
                     raise WeftError(
                         f"vocabulary.{side}.{key} is {value!r} in {run} and {getattr(ours, key)!r} here; "
-                        f"leave vocabulary.{side} out"
+                        f"leave it out, or empty it: vocabulary.{side}={{}}"
                     )
             settings["vocabulary"][side] = theirs.model_dump(mode="json")
     return weft.recipe.checked(settings, "start") if settings != recipe.model_dump(mode="json") else recipe
