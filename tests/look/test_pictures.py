@@ -192,6 +192,8 @@ def test_length_picture_says_the_numbers(tmp_path):
     text = (tmp_path / "length.svg").read_text()
     for shown in ("12.5", "1,200", "30", "1–5", "6+", "unit error rate by source length, lower is better"):
         assert f"<!-- {shown} -->" in text
+    draw_length([Bucket(1, 1, 3, Score("bleu", 100.0, True, ""), order=1)], tmp_path / "short.svg")
+    assert "<!-- BLEU-1 -->" in (tmp_path / "short.svg").read_text()
     with pytest.raises(WeftError, match="no items"):
         draw_length([], tmp_path / "none.png")
 

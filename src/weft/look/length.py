@@ -51,7 +51,7 @@ def draw_length(buckets: Sequence[Bucket], path: Path, of: str = "source") -> No
     below.set_ylim(0, 1.35 * max(counts))
     below.set_yticks([])
     below.grid(False)
-    below.set_xticks(places, [bucket.label for bucket in buckets])
+    below.set_xticks(places, [f"{bucket.label}\n{bucket.note}".rstrip() for bucket in buckets])
     below.set_xlabel(f"{of} length, units", fontsize=8.5, color=QUIET)
     below.set_xlim(-0.6, len(buckets) - 0.4)
     figure.tight_layout(pad=1.4, h_pad=1.2)
