@@ -158,6 +158,7 @@ def run_score(options: argparse.Namespace) -> int:
     from weft.tasks.scored import perplexity
 
     unused = {"--metrics": options.metrics, "--picture": options.picture, "--confusion": options.confusion}
+    unused |= {"--several-references": options.several_references}
     unused |= {f"--{name.replace('_', '-')}": value for name, value in search_options(options).items()}
     if given := [name for name, value in unused.items() if value is not None and name != "--batch-tokens"]:
         raise WeftError(f"--score takes the targets as they are and searches for nothing; {given[0]} has no part in it")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from weft.cli.evaluate import check_picture, read_items, writing
 from weft.cli.predict import add_search, search_options
 from weft.errors import WeftError
+from weft.recipe import Search
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 
 BETWEEN = 9  # vectors, with both ends
 ROW = 10  # images beside each other
+SEARCH = frozenset(Search.model_fields)
+TAKES = {
+    "curves": {"out"},
+    "attention": {"out", "device", *SEARCH},
+    "forecast": {"out", "device", "column"},
+    "length": {"out", "device", *SEARCH},
+    "nearest": {"device", "among", "count"},
+    "reconstruct": {"out", "device", "noise"},
+    "between": {"out", "device", *SEARCH},
+    "prior": {"out", "device", *SEARCH},
+}  # which options go with what is looked at
 END = "∎"  # one column wide, where `</s>` would widen all
 
 
@@ -75,7 +87,25 @@ def parser() -> argparse.ArgumentParser:
     return look
 
 
+def refuse_idle(options: argparse.Namespace) -> None:
+    """WeftError for an option that has no part in what is looked at."""
+    looked = next((name for name in TAKES if getattr(options, name) is not None), None)
+    if looked is None:
+        raise WeftError("expected what to look at: --curves, --attention 'a line', --length pairs.tsv or --forecast")
+    for action in parser()._actions:
+        name = action.dest
+        if name in {*TAKES, *TAKES[looked]} or getattr(options, name, action.default) == action.default:
+            continue
+        if takers := [f"--{other}" for other, taken in TAKES.items() if name in taken]:
+            raise WeftError(
+                f"{action.option_strings[0]} has no part in --{looked}, leave it out; it goes with {', '.join(takers)}"
+            )
+    if options.curves and options.out:
+        raise WeftError(f"--curves is {options.curves} and --out is {options.out}; expected one place for the picture")
+
+
 def run(options: argparse.Namespace) -> int:
+    refuse_idle(options)
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     if options.curves is not None:
         curves(options)
@@ -85,12 +115,10 @@ def run(options: argparse.Namespace) -> int:
         length(options)
     elif options.nearest:
         nearest(options)
-    elif options.reconstruct or options.between or options.prior is not None:
-        vectors(options)
     elif options.forecast is not None:
         forecast(options)
     else:
-        raise WeftError("expected what to look at: --curves, --attention 'a line', --length pairs.tsv or --forecast")
+        vectors(options)
     return 0
 
 
@@ -255,8 +283,6 @@ def vectors(options: argparse.Namespace) -> None:
     from weft.tasks.reconstruction import network_of
     from weft.tasks.text import load
 
-    if options.noise and not options.reconstruct:
-        raise WeftError("--noise is put on the images of --reconstruct")
     model = load(options.model, options.device)
     if model.recipe.model.decoder.kind == "pixels" or options.reconstruct:
         network_of(model)
@@ -270,6 +296,11 @@ def images(options: argparse.Namespace, model: Model) -> None:
     from weft.tasks.reconstruction import decoded, denoised, reconstructed
     from weft.tasks.vectors import between, prior
 
+    idle = [name for name in search_options(options) if name != "seed" or options.prior is None]
+    if idle:
+        raise WeftError(
+            f"--{idle[0].replace('_', '-')} has no part in images, which nothing is searched for; leave it out"
+        )
     drawn = Path(options.out or Path(options.model) / "images.png")
     check_picture(drawn)
     if options.between:
@@ -290,16 +321,23 @@ def images(options: argparse.Namespace, model: Model) -> None:
 
 def lines(options: argparse.Namespace, model: Model) -> None:
     """One line for each vector; between two lines, with how much of the way is behind it."""
+    from weft.tasks.strategy import KINDS, changed
     from weft.tasks.vectors import between, positions, prior, said
 
+    if options.out:
+        raise WeftError(f"--out is {options.out}, but this model makes lines, which are printed; leave it out")
+    search = search_options(options)
     if options.prior is not None:
         drawn = prior(model, options.prior, seed_of(options, model))
-        for prediction in said(model, drawn, model.recipe.data.max_length, **search_options(options)):
+        settings = changed(model.recipe.search, {name: value for name, value in search.items() if name != "seed"})
+        if not (settings.minimum_bayes_risk or settings.kind in KINDS["seed"]):
+            search.pop("seed", None)  # which is that of the vectors alone
+        for prediction in said(model, drawn, model.recipe.data.max_length, **search):
             print(prediction)
         return
     one, other = options.between
     length = max(positions(model, one), positions(model, other))
-    found = said(model, between(model, one, other, BETWEEN), length, **search_options(options))
+    found = said(model, between(model, one, other, BETWEEN), length, **search)
     for number, prediction in enumerate(found):
         print(f"{number / (BETWEEN - 1):.3f}  {prediction}")
 
