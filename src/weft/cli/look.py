@@ -32,6 +32,7 @@ TAKES = {
     "between": {"out", "device", *SEARCH},
     "prior": {"out", "device", *SEARCH},
 }  # which options go with what is looked at
+NONE = "(none)"
 END = "∎"  # one column wide, where `</s>` would widen all
 
 
@@ -161,7 +162,8 @@ def attention(options: argparse.Namespace) -> None:
         over_images(options, model, predictions, words)
         return
     lines = [words_of(line) if model.recipe.factors else line for line in options.attention]
-    examples = [example_of(line, found, words) for line, found in zip(lines, predictions, strict=True)]
+    ended = model.recipe.tags is None
+    examples = [example_of(line, found, words, ended) for line, found in zip(lines, predictions, strict=True)]
     console = Console(highlight=False)
     for example, prediction in zip(examples, predictions, strict=True):
         console.print(f"{example.title} → {prediction}\n", markup=False, soft_wrap=True)
@@ -201,12 +203,18 @@ def overlay_of(model: Model, name: str, prediction: Prediction, words: bool) -> 
     return Overlay(model.reads.reader.read(name), weights, tokens, f"{name} → {prediction}")
 
 
-def example_of(line: str, prediction: Prediction, words: bool) -> Example:
-    """The attention of a prediction with its pieces; the mark of a space is left out where all pieces are words."""
+def example_of(line: str, prediction: Prediction, words: bool, ended: bool = True) -> Example:
+    """The attention of a prediction with its pieces; the mark of a space is left out where all pieces are words.
+
+    Outputs that are not `ended` are tags or labels, whose end is none of them; where no label is there, it stands for
+    all, which are read off the same.
+    """
     from weft.look.attention import Example
 
     weights, tokens = attended(line, prediction, words)
-    return Example(weights, [*prediction.source_tokens, END], [*tokens, END][: len(weights)], line)
+    rows = [*tokens, END] if ended else tokens or [NONE]
+    weights = weights[: len(rows)]
+    return Example(weights, [*prediction.source_tokens, END], rows[: len(weights)], line)
 
 
 def attended(line: str, prediction: Prediction, words: bool) -> tuple[Weights, list[str]]:
