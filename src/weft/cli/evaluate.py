@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
     from weft.look.confusion import draw_confusion
     from weft.look.length import draw_length
-    from weft.look.report import buckets_of, measured, print_report
+    from weft.look.report import buckets_of, length_unit, measured, print_report
     from weft.metrics.labels import confusion, confusion_of_sets
     from weft.metrics.score import check_names
     from weft.tasks.evaluate import default_metrics, evaluate
@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
     if options.picture:
         picture = Path(options.picture)
         with writing(picture):
-            draw_length(buckets_of(evaluation, recipe), picture, measured(recipe))
+            draw_length(buckets_of(evaluation, recipe), picture, measured(recipe), length_unit(recipe))
     if options.confusion:
         picture = Path(options.confusion)
         outputs, references = [str(one) for one in evaluation.predictions], [item.references for item in items]

@@ -245,7 +245,7 @@ def print_matrix(example: Example, console: Console) -> None:
 
 def length(options: argparse.Namespace) -> None:
     from weft.look.length import draw_length
-    from weft.look.report import buckets_of, measured
+    from weft.look.report import buckets_of, length_unit, measured
     from weft.metrics.score import check_names
     from weft.tasks.evaluate import default_metrics, evaluate
     from weft.tasks.text import load
@@ -262,7 +262,7 @@ def length(options: argparse.Namespace) -> None:
     items = read_items(recipe, options.length, recipe.data.columns, recipe.validation.several_references)
     evaluation = evaluate(model, items, [metric], **search_options(options))
     with writing(drawn):
-        draw_length(buckets_of(evaluation, recipe), drawn, measured(recipe))
+        draw_length(buckets_of(evaluation, recipe), drawn, measured(recipe), length_unit(recipe))
     print(drawn)
 
 
