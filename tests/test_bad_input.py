@@ -341,6 +341,13 @@ SETUPS: dict[str, Setup] = {
     "a first label": labels_learnt,
     "labels beside other outputs": labels_learnt,
     "no pair with two sides": holds("words.tsv", "ab\t\n\tA B\n \t \n"),
+    "an empty file": holds("words.tsv", ""),
+    "a header and nothing below it": holds("words.tsv", "source\ttarget\n"),
+    "an empty development file": holds("words.tsv", ""),
+    "a development file of a header": holds("words.tsv", "source\ttarget\n"),
+    "answers of a role that nobody has": holds(
+        "words.jsonl", '[{"role": "user", "text": "ab"}, {"role": "assistant", "text": "A B"}]\n'
+    ),
     "one pair only": holds("other.tsv", "ab\tA B\n"),
     "one source only": holds("other.tsv", "ab\tA B\nab\tA P\n"),
     "standard input that is empty": recipe_with("pairs.tsv", '"-"'),

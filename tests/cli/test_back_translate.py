@@ -5,16 +5,20 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow
 import pytest
 
 import weft
+import weft.recipe
 from weft.cli import back_translate
+from weft.data.vocabulary import Vocabulary
 from weft.tasks import text
 
 LINES = ["cat", "a", "tomato", "phone"]
@@ -130,6 +134,51 @@ def test_what_dies_on_the_way_leaves_nothing_under_the_name(
     code, _, told = run_weft("back-translate", model, lines_file, "-o", out)
     assert code == 2 and "mono.txt:2: not UTF-8" in told
     assert out.read_text() == "before\n" and os.listdir(out.parent) == ["pairs.tsv"]  # noqa: PTH208
+
+
+def test_a_model_that_cannot_read_the_text_says_so(run_weft: Run, model: Path, lines_file: Path) -> None:
+    lines_file.write_text("F OW N\nK AE T\n")
+    code, _, told = run_weft("back-translate", model, lines_file)
+    doubt, pairs_told = told.splitlines()
+    assert code == 0
+    assert doubt == (
+        f"weft: {model} looks like a model of the other direction: the vocabulary that it reads with has the lines in "
+        "2 tokens, 2 of them unknown, the one that it writes with in 6, 0 of them unknown; expected a model that "
+        "reads these lines"
+    )
+    assert pairs_told.endswith("100 % of what was read is unknown to the model: 2 of 2 tokens")
+
+
+def test_text_of_neither_side_does_not_speak_for_the_other_direction(
+    run_weft: Run, model: Path, lines_file: Path
+) -> None:
+    lines_file.write_text("ÄÖÜ\n")
+    assert run_weft("back-translate", model, lines_file)[2].startswith("weft: 1 pair; ")
+
+
+def test_a_file_called_as_of_the_language_that_is_written_is_told(run_weft: Run, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    recipe = weft.recipe.load(folder / "recipe.yaml").model_copy(
+        update={"source_language": "en", "target_language": "ipa"}
+    )
+    (folder / "recipe.yaml").write_text(weft.recipe.dump(recipe))
+    for name, doubted in (("mono.ipa", True), ("mono.en", False), ("mono.txt", False)):
+        (tmp_path / name).write_text("cat\n")
+        told = run_weft("back-translate", folder, tmp_path / name)[2]
+        assert ("it reads en and writes ipa, says its recipe, and" in told) == doubted
+
+
+def test_more_pieces_than_the_other_side_needs_speak_for_the_other_direction(tmp_path: Path) -> None:
+    sides = {"de": "ein kleiner hund läuft schnell", "en": "a small dog is running fast"}
+    settings = weft.recipe.Vocabulary(kind="bpe", size=400)
+    reads, writes = (
+        Vocabulary.learn([line] * 20, settings, "identity", tmp_path / f"{name}.model") for name, line in sides.items()
+    )
+    recipe = weft.recipe.checked({"data": {"train": "nowhere.tsv"}}, "test")
+    model: Any = SimpleNamespace(recipe=recipe, source=reads, target=writes)
+    assert back_translate.doubted_text([sides["de"]], model) == ""
+    assert "0 of them unknown, the one that it writes with" in back_translate.doubted_text([sides["en"]], model)
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,7 @@ def test_a_language_model_stands_beside_a_model_and_alone(run_weft, model, langu
         (("predict", "lines.txt", "--top-p", "0"), "search.top_p is 0.0"),
         (("evaluate", "pairs.tsv", "--score", "--beam", "3"), "--score takes the targets as they are"),
         (("evaluate", "pairs.tsv", "--score", "--metrics", "chrf"), "--metrics has no part in it"),
+        (("evaluate", "pairs.tsv", "--score", "--several-references"), "--several-references has no part in it"),
         (("evaluate", "empty.tsv", "--score"), "empty.tsv: there is no pair to score"),
     ],
 )

@@ -53,7 +53,10 @@ def test_no_lines_have_no_vectors(run_weft, model, lines, tmp_path):
         (("--vector", "vectors.txt"), "vectors go into a file whose name ends in .npy or .parquet"),
         (("--vector", "none/vectors.npy"), "none/vectors.npy: cannot be written: No such file or directory"),
         (("--vector", "vectors.npy", "--beam", 3), "--vector searches for nothing; --beam has no part in it"),
-        (("--vector", "vectors.npy", "--jsonl"), "--vector searches for nothing; --jsonl has no part in it"),
+        (("--vector", "vectors.npy", "--n-best", 2), "--n-best has no part in it, leave it out"),
+        (("--vector", "vectors.npy", "--workers", 2), "--workers has no part in it, leave it out"),
+        (("--vector", "vectors.npy", "--fill"), "--fill has no part in it, leave it out"),
+        (("--vector", "vectors.npy", "--jsonl"), "--jsonl has no part in it, leave it out"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_done(run_weft, model, lines, options, message):

@@ -255,7 +255,7 @@ def test_nothing_to_train_on_or_to_hold_out_is_refused(tmp_path: Path, cache: Pa
     assert "no pair is left to train on: 2 pairs read; 2 left out: 2 longer" in refused(
         recipe(long, dev=dev, max_length=8)
     )
-    assert refused(recipe(dev, dev=empty)).startswith("no pair is left for development")
+    assert refused(recipe(dev, dev=empty)).startswith(f"data.dev ({empty}): no pair is left for development: ")
     assert [path for path in cache.iterdir()] == []
 
 

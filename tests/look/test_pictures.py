@@ -190,10 +190,28 @@ def test_length_picture_says_the_numbers(tmp_path):
     buckets = [Bucket(1, 5, 1200, score), Bucket(6, None, 30, score)]
     draw_length(buckets, tmp_path / "length.svg")
     text = (tmp_path / "length.svg").read_text()
-    for shown in ("12.5", "1,200", "30", "1–5", "6+", "unit error rate by source length, lower is better"):
+    for shown in (
+        "12.5",
+        "1,200",
+        "30",
+        "1–5",
+        "6+",
+        "source length, words",
+        "unit error rate by source length, lower is better",
+    ):
         assert f"<!-- {shown} -->" in text
+    draw_length([Bucket(1, 1, 3, Score("bleu", 100.0, True, ""), order=1)], tmp_path / "short.svg", unit="characters")
+    for shown in ("BLEU-1", "source length, characters"):
+        assert f"<!-- {shown} -->" in (tmp_path / "short.svg").read_text()
     with pytest.raises(WeftError, match="no items"):
         draw_length([], tmp_path / "none.png")
+
+
+def test_no_marker_is_cut_at_an_edge(tmp_path):
+    draw_length([Bucket(1, 1, 3, Score("bleu", 0.0, True, ""))], tmp_path / "length.svg")
+    draw_curves([train(1), train(2), validation(0, False, bleu=0.0), validation(2, bleu=3.0)], tmp_path / "curves.svg")
+    for name in ("length.svg", "curves.svg"):
+        assert not re.search(r'<g clip-path="[^"]*">\s*<use', (tmp_path / name).read_text())
 
 
 def test_a_font_is_found_that_was_installed_after_matplotlib_listed_them(monkeypatch):

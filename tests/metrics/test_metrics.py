@@ -184,6 +184,18 @@ def test_buckets_by_length_hold_every_item_once():
     assert sum(bucket.items for bucket in by_length(ITEMS, "unit_error_rate")) == len(ITEMS)
 
 
+def test_bleu_of_lines_shorter_than_four_words_is_of_the_ngrams_that_they_have():
+    lines = ["yes", "no", "a dog", "a cat runs", "a dog runs", "a dog runs fast", "the cat sleeps now"]
+    items = [Item(line, line, [line]) for line in lines]
+    buckets = by_length(items, "bleu", bounds=[1, 2, 3])
+    assert [bucket.score.value for bucket in buckets] == [pytest.approx(100)] * 4
+    assert [bucket.note for bucket in buckets] == ["BLEU-1", "BLEU-2", "BLEU-3", ""]
+    long = by_length([Item("a", "a dog", ["a dog runs fast"])], "bleu")[0]
+    assert (long.score.value, long.note) == (0, "")
+    assert compute(["bleu"], lines[:2], [[line] for line in lines[:2]])[0].value == 0
+    assert by_length(items, "exact_match", bounds=[1])[0].note == ""
+
+
 @given(st.lists(st.integers(min_value=0, max_value=3000), min_size=1))
 def test_round_bounds_are_few_and_rise(lengths):
     bounds = round_bounds(lengths)

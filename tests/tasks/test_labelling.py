@@ -107,6 +107,16 @@ def test_each_label_and_the_end_have_a_row_of_attention(model: weft.Model) -> No
         torch.testing.assert_close(one.attention.sum(1), torch.ones(len(one.tokens) + 1))
 
 
+def test_a_look_at_labels_has_a_row_for_each_and_none_for_an_end(
+    folder: Path, model: weft.Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["look", str(folder / "runs" / "topics"), "--attention", LINES[0], "--attention", LINES[1]])
+    some, none = capsys.readouterr().out.split(f"{LINES[1]} → ")
+    assert [row.split()[0] for row in some.rstrip().split("\n")[-2:]] == ["food", "sport"]
+    assert none.rstrip("\n").split("\n")[-1].startswith("(none) ") and "\n∎" not in some + none
+
+
 def test_given_sets_have_probabilities(model: weft.Model) -> None:
     best = model.predict(LINES)
     scored = model.score(list(zip(LINES, ["sport food", "", "food money sport"], strict=True)))

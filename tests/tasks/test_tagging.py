@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import weft
+from weft.cli.look import example_of
 from weft.cli.main import main
 from weft.errors import WeftError
 from weft.tasks.evaluate import evaluate, items
@@ -112,6 +113,12 @@ def test_labels_are_learnt(classifier: weft.Model) -> None:
     assert [str(one) for one in found] == ["flight", "fare"]
     assert found[0].attention is not None
     torch.testing.assert_close(found[0].attention.sum(-1), torch.ones(2))
+
+
+def test_a_look_at_a_label_has_its_row_alone(classifier: weft.Model) -> None:
+    (found,) = classifier.predict(["what does it cost on monday"], attention=True)
+    example = example_of("what does it cost on monday", found, words=True, ended=classifier.recipe.tags is None)
+    assert (example.target_pieces, example.weights.shape) == (["fare"], (1, len(found.source_tokens) + 1))
 
 
 def test_alternatives_of_a_label_are_the_other_labels(classifier: weft.Model) -> None:

@@ -74,7 +74,8 @@ def test_text_through_a_drawn_vector(
     for wrong, message in [
         (["--between", "a b", ""], "an empty line has no vector"),
         (["--prior", 0], "expected 1 or more"),
-        (["--prior", 2, "--noise"], "--noise is put on the images of --reconstruct"),
+        (["--prior", 2, "--out", "lines.png"], "--out is lines.png, but this model makes lines, which are printed"),
+        (["--prior", 2, "--noise"], "--noise has no part in --prior, leave it out; it goes with --reconstruct"),
         (["--reconstruct", "a b"], "only pixels gives images back"),
     ]:
         code, _, err = run(capsys, "look", runs / "whole", *wrong)

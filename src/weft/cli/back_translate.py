@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import tee
+from itertools import chain, islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -14,9 +14,14 @@ from weft.errors import WeftError, counted
 from weft.files import replaced
 
 if TYPE_CHECKING:
+    from weft.data.vocabulary import Vocabulary
+    from weft.recipe import Recipe
     from weft.tasks.text import Model, Prediction
 
 OTHER_FORMATS = (".csv", ".jsonl", ".parquet", ".gz", ".zst", ".xz")
+JUDGED = 1000  # lines that tell whether the model reads their language
+MANY = 0.2  # of the source's tokens that are unknown
+WORSE = 1.25  # times as many tokens as the other vocabulary needs; in the wrong direction it is twice and more
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,7 +55,11 @@ def run(options: argparse.Namespace) -> int:
     model = load(options.model, options.device)
     if not model.has_source:
         raise WeftError(f"{options.model}: a language model; expected a model from the target language to the source's")
-    pairs = Pairs(read_lines(options.file))
+    lines = read_lines(options.file)
+    first = list(islice(lines, JUDGED))
+    if doubt := doubted_name(options.file, model.recipe) or doubted_text(first, model):
+        print(f"weft: {options.model} looks like a model of the other direction: {doubt}", file=sys.stderr)
+    pairs = Pairs(chain(first, lines))
     with opened(out) as file:
         for source, target in pairs.of(model, **search_options(options)):
             file.write(f"{tag}{source}\t{target}\n")
@@ -64,12 +73,49 @@ def search_options(options: argparse.Namespace) -> dict[str, Any]:
     return {} if options.beam is None else {"kind": "beam", "beam": options.beam}
 
 
+def doubted_name(file: str, recipe: Recipe) -> str:
+    """What is wrong where the file is called as of the language that the model writes, such as `lines.de.gz`."""
+    reads, writes = recipe.source_language, recipe.target_language
+    called = Path(file).name.split(".")[1:]
+    if recipe.data.direction == "both" or not reads or writes not in called or reads in called:
+        return ""
+    return f"it reads {reads} and writes {writes}, says its recipe, and {file} is called as {writes}"
+
+
+def doubted_text(lines: Sequence[str], model: Model) -> str:
+    """What is wrong where the lines are rather in the language that the model writes."""
+    recipe = model.recipe
+    if recipe.data.direction == "both" or recipe.vocabulary.shared or recipe.model.input.kind == "image":
+        return ""
+    reads, writes = needed(lines, model.source), needed(lines, model.target)
+    alike = recipe.vocabulary.source.kind == recipe.vocabulary.target.kind and not recipe.model.has_tokenizer
+    more_tokens = alike and sum(reads) > WORSE * sum(writes)
+    if not (more_tokens or (share(*reads) > MANY and share(*reads) > 2 * share(*writes))):
+        return ""
+    of = f"the first {len(lines):,} lines" if len(lines) == JUDGED else "the lines"
+    (tokens, unknown), (others, others_unknown) = reads, writes
+    return (
+        f"the vocabulary that it reads with has {of} in {tokens:,} tokens, {unknown:,} of them unknown, the one that "
+        f"it writes with in {others:,}, {others_unknown:,} of them unknown; expected a model that reads these lines"
+    )
+
+
+def needed(lines: Sequence[str], vocabulary: Vocabulary) -> tuple[int, int]:
+    """How many tokens the lines are, and how many of them are unknown."""
+    found = vocabulary.encode_lines(list(lines))
+    return sum(map(len, found)), sum(ids.count(vocabulary.unk) for ids in found)
+
+
+def share(tokens: int, unknown: int) -> float:
+    return unknown / max(1, tokens)
+
+
 class Pairs:
-    """Lines with their synthetic sources, as they come; counts what cannot be a pair."""
+    """Lines with their synthetic sources, as they come; counts what cannot be a pair, and what was not understood."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.lines = lines
-        self.written = self.empty = self.with_tab = self.cut_off = 0
+        self.written = self.empty = self.with_tab = self.cut_off = self.tokens = self.unknown = 0
 
     def of(self, model: Model, **search: Any) -> Iterator[tuple[str, str]]:
         """(source, target) for each line, in order, a block of lines in memory at a time."""
@@ -78,6 +124,8 @@ class Pairs:
         targets, lines = tee(self.lines)
         predictions: Iterable[Prediction] = model.stream(lines, **search)
         for target, prediction in zip(targets, predictions, strict=True):
+            self.tokens += len(prediction.source_tokens)
+            self.unknown += prediction.unknown
             if not (target.strip() and prediction.text.strip()):
                 self.empty += 1
             elif "\t" in target or "\t" in prediction.text:
@@ -96,6 +144,11 @@ class Pairs:
             told.append(f"{counted(self.empty + self.with_tab, 'line')} left out: {left_out}")
         if self.cut_off:
             told.append(f"{counted(self.cut_off, 'source was', 'sources were')} cut off at the length cap")
+        if share(self.tokens, self.unknown) > MANY:
+            percent = f"{100 * share(self.tokens, self.unknown):.0f} %"
+            told.append(
+                f"{percent} of what was read is unknown to the model: {self.unknown:,} of {self.tokens:,} tokens"
+            )
         return "; ".join(told)
 
 

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
     from weft.look.confusion import draw_confusion
     from weft.look.length import draw_length
-    from weft.look.report import buckets_of, measured, print_report
+    from weft.look.report import buckets_of, length_unit, measured, print_report
     from weft.metrics.labels import confusion, confusion_of_sets
     from weft.metrics.score import check_names
     from weft.tasks.evaluate import default_metrics, evaluate
@@ -110,7 +110,7 @@ def run(options: argparse.Namespace) -> int:
     if options.picture:
         picture = Path(options.picture)
         with writing(picture):
-            draw_length(buckets_of(evaluation, recipe), picture, measured(recipe))
+            draw_length(buckets_of(evaluation, recipe), picture, measured(recipe), length_unit(recipe))
     if options.confusion:
         picture = Path(options.confusion)
         outputs, references = [str(one) for one in evaluation.predictions], [item.references for item in items]
@@ -160,6 +160,7 @@ def run_score(options: argparse.Namespace) -> int:
     from weft.tasks.scored import perplexity
 
     unused = {"--metrics": options.metrics, "--picture": options.picture, "--confusion": options.confusion}
+    unused |= {"--several-references": options.several_references}
     unused |= {f"--{name.replace('_', '-')}": value for name, value in search_options(options).items()}
     if given := [name for name, value in unused.items() if value is not None and name != "--batch-tokens"]:
         raise WeftError(f"--score takes the targets as they are and searches for nothing; {given[0]} has no part in it")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from weft.cli.evaluate import check_picture, read_items, writing
 from weft.cli.predict import add_search, search_options
 from weft.errors import WeftError
+from weft.recipe import Search
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 
 BETWEEN = 9  # vectors, with both ends
 ROW = 10  # images beside each other
+SEARCH = frozenset(Search.model_fields)
+TAKES = {
+    "curves": {"out"},
+    "attention": {"out", "device", *SEARCH},
+    "forecast": {"out", "device", "column"},
+    "length": {"out", "device", *SEARCH},
+    "nearest": {"device", "among", "count"},
+    "reconstruct": {"out", "device", "noise"},
+    "between": {"out", "device", *SEARCH},
+    "prior": {"out", "device", *SEARCH},
+}  # which options go with what is looked at
+NONE = "(none)"
 END = "∎"  # one column wide, where `</s>` would widen all
 
 
@@ -75,7 +88,25 @@ def parser() -> argparse.ArgumentParser:
     return look
 
 
+def refuse_idle(options: argparse.Namespace) -> None:
+    """WeftError for an option that has no part in what is looked at."""
+    looked = next((name for name in TAKES if getattr(options, name) is not None), None)
+    if looked is None:
+        raise WeftError("expected what to look at: --curves, --attention 'a line', --length pairs.tsv or --forecast")
+    for action in parser()._actions:
+        name = action.dest
+        if name in {*TAKES, *TAKES[looked]} or getattr(options, name, action.default) == action.default:
+            continue
+        if takers := [f"--{other}" for other, taken in TAKES.items() if name in taken]:
+            raise WeftError(
+                f"{action.option_strings[0]} has no part in --{looked}, leave it out; it goes with {', '.join(takers)}"
+            )
+    if options.curves and options.out:
+        raise WeftError(f"--curves is {options.curves} and --out is {options.out}; expected one place for the picture")
+
+
 def run(options: argparse.Namespace) -> int:
+    refuse_idle(options)
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     if options.curves is not None:
         curves(options)
@@ -85,12 +116,10 @@ def run(options: argparse.Namespace) -> int:
         length(options)
     elif options.nearest:
         nearest(options)
-    elif options.reconstruct or options.between or options.prior is not None:
-        vectors(options)
     elif options.forecast is not None:
         forecast(options)
     else:
-        raise WeftError("expected what to look at: --curves, --attention 'a line', --length pairs.tsv or --forecast")
+        vectors(options)
     return 0
 
 
@@ -133,7 +162,8 @@ def attention(options: argparse.Namespace) -> None:
         over_images(options, model, predictions, words)
         return
     lines = [words_of(line) if model.recipe.factors else line for line in options.attention]
-    examples = [example_of(line, found, words) for line, found in zip(lines, predictions, strict=True)]
+    ended = model.recipe.tags is None
+    examples = [example_of(line, found, words, ended) for line, found in zip(lines, predictions, strict=True)]
     console = Console(highlight=False)
     for example, prediction in zip(examples, predictions, strict=True):
         console.print(f"{example.title} → {prediction}\n", markup=False, soft_wrap=True)
@@ -173,12 +203,18 @@ def overlay_of(model: Model, name: str, prediction: Prediction, words: bool) -> 
     return Overlay(model.reads.reader.read(name), weights, tokens, f"{name} → {prediction}")
 
 
-def example_of(line: str, prediction: Prediction, words: bool) -> Example:
-    """The attention of a prediction with its pieces; the mark of a space is left out where all pieces are words."""
+def example_of(line: str, prediction: Prediction, words: bool, ended: bool = True) -> Example:
+    """The attention of a prediction with its pieces; the mark of a space is left out where all pieces are words.
+
+    Outputs that are not `ended` are tags or labels, whose end is none of them; where no label is there, it stands for
+    all, which are read off the same.
+    """
     from weft.look.attention import Example
 
     weights, tokens = attended(line, prediction, words)
-    return Example(weights, [*prediction.source_tokens, END], [*tokens, END][: len(weights)], line)
+    rows = [*tokens, END] if ended else tokens or [NONE]
+    weights = weights[: len(rows)]
+    return Example(weights, [*prediction.source_tokens, END], rows[: len(weights)], line)
 
 
 def attended(line: str, prediction: Prediction, words: bool) -> tuple[Weights, list[str]]:
@@ -209,7 +245,7 @@ def print_matrix(example: Example, console: Console) -> None:
 
 def length(options: argparse.Namespace) -> None:
     from weft.look.length import draw_length
-    from weft.look.report import buckets_of, measured
+    from weft.look.report import buckets_of, length_unit, measured
     from weft.metrics.score import check_names
     from weft.tasks.evaluate import default_metrics, evaluate
     from weft.tasks.text import load
@@ -226,7 +262,7 @@ def length(options: argparse.Namespace) -> None:
     items = read_items(recipe, options.length, recipe.data.columns, recipe.validation.several_references)
     evaluation = evaluate(model, items, [metric], **search_options(options))
     with writing(drawn):
-        draw_length(buckets_of(evaluation, recipe), drawn, measured(recipe))
+        draw_length(buckets_of(evaluation, recipe), drawn, measured(recipe), length_unit(recipe))
     print(drawn)
 
 
@@ -255,8 +291,6 @@ def vectors(options: argparse.Namespace) -> None:
     from weft.tasks.reconstruction import network_of
     from weft.tasks.text import load
 
-    if options.noise and not options.reconstruct:
-        raise WeftError("--noise is put on the images of --reconstruct")
     model = load(options.model, options.device)
     if model.recipe.model.decoder.kind == "pixels" or options.reconstruct:
         network_of(model)
@@ -270,6 +304,11 @@ def images(options: argparse.Namespace, model: Model) -> None:
     from weft.tasks.reconstruction import decoded, denoised, reconstructed
     from weft.tasks.vectors import between, prior
 
+    idle = [name for name in search_options(options) if name != "seed" or options.prior is None]
+    if idle:
+        raise WeftError(
+            f"--{idle[0].replace('_', '-')} has no part in images, which nothing is searched for; leave it out"
+        )
     drawn = Path(options.out or Path(options.model) / "images.png")
     check_picture(drawn)
     if options.between:
@@ -290,16 +329,23 @@ def images(options: argparse.Namespace, model: Model) -> None:
 
 def lines(options: argparse.Namespace, model: Model) -> None:
     """One line for each vector; between two lines, with how much of the way is behind it."""
+    from weft.tasks.strategy import KINDS, changed
     from weft.tasks.vectors import between, positions, prior, said
 
+    if options.out:
+        raise WeftError(f"--out is {options.out}, but this model makes lines, which are printed; leave it out")
+    search = search_options(options)
     if options.prior is not None:
         drawn = prior(model, options.prior, seed_of(options, model))
-        for prediction in said(model, drawn, model.recipe.data.max_length, **search_options(options)):
+        settings = changed(model.recipe.search, {name: value for name, value in search.items() if name != "seed"})
+        if not (settings.minimum_bayes_risk or settings.kind in KINDS["seed"]):
+            search.pop("seed", None)  # which is that of the vectors alone
+        for prediction in said(model, drawn, model.recipe.data.max_length, **search):
             print(prediction)
         return
     one, other = options.between
     length = max(positions(model, one), positions(model, other))
-    found = said(model, between(model, one, other, BETWEEN), length, **search_options(options))
+    found = said(model, between(model, one, other, BETWEEN), length, **search)
     for number, prediction in enumerate(found):
         print(f"{number / (BETWEEN - 1):.3f}  {prediction}")
 

@@ -160,6 +160,8 @@ def run(options: argparse.Namespace) -> int:
         return series.predict(options)
     if options.vector:
         return run_vector(options)
+    if options.attention and not options.jsonl:
+        raise WeftError("--attention has no part in plain lines; add --jsonl, which writes it")
     cut_off = unknown = 0
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     with predicted(options) as predictions:
@@ -197,10 +199,13 @@ def run_vector(options: argparse.Namespace) -> int:
     if path.suffix not in (".npy", ".parquet"):
         raise WeftError(f"{path}: vectors go into a file whose name ends in .npy or .parquet")
     unused = {"--jsonl": options.jsonl, "--attention": options.attention, "--shortlist": options.shortlist}
+    unused |= {"--n-best": options.n_best != 1, "--workers": options.workers != 1, "--fill": options.fill}
     unused |= held(options)
     unused |= {f"--{name.replace('_', '-')}": True for name in search_options(options) if name != "batch_tokens"}
     if given := [name for name, value in unused.items() if value]:
-        raise WeftError(f"--vector searches for nothing; --{given[0].removeprefix('--')} has no part in it")
+        raise WeftError(
+            f"--vector searches for nothing; --{given[0].removeprefix('--')} has no part in it, leave it out"
+        )
     check_place(path, path.parent)
     model = loaded(options)
     lines = list(read_lines(options.file))

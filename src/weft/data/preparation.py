@@ -28,7 +28,8 @@ from weft.data.encoding import EXAMPLES_SHOWN, Encoded, Encoder, Tally
 from weft.data.factors import Factors, words_of
 from weft.data.gaps import pieces_of_gaps
 from weft.data.images import ImageError, ImageReader
-from weft.data.read import Pair, has_source
+from weft.data.lack import lack
+from weft.data.read import Pair, has_source, names
 from weft.data.store import SIDES, Add, Side, written
 from weft.data.survey import (
     DEV,
@@ -205,7 +206,8 @@ class Preparation:
             counts.read, counts.held_out = len(corpus.fates), corpus.count(HELD_OUT)
             counts.empty_source, counts.empty_target = corpus.count(EMPTY_SOURCE), corpus.count(EMPTY_TARGET)
             if not corpus.usable:
-                raise WeftError(f"{corpus.key}: no usable pair: {counts.summary()}")
+                why = lack(corpus.files, self.data.columns, counts.read)
+                raise WeftError(f"{corpus.key}: no usable pair: {counts.summary()}{why and f'; {why}'}")
         self.find_duplicates()
 
     def split(self, corpus: Given) -> Hashes:
@@ -343,10 +345,18 @@ class Preparation:
         counts.dev, counts.dev_too_long = for_dev.kept, for_dev.too_long
         counts.dev_empty = for_dev.empty_source + for_dev.empty_target
         if not counts.dev:
-            raise WeftError(f"no pair is left for development: {counts.summary()}")
+            raise WeftError(self.nothing_for_dev(for_dev))
         counts.unknown_source, counts.unknown_target = (tally.unknown / max(1, tally.pieces) for tally in self.tallies)
         counts.round_trip_failures = sum(tally.failures for tally in self.tallies)
         counts.round_trip_examples = [line for tally in self.tallies for line in tally.examples][:EXAMPLES_SHOWN]
+
+    def nothing_for_dev(self, found: Part) -> str:
+        if self.data.dev is None:
+            return f"no pair is left for development: {self.counts.summary()}"
+        found.read = found.empty_source + found.empty_target + found.too_long
+        why = lack(self.data.dev, self.data.columns, found.read)
+        files = ", ".join(names(self.data.dev))
+        return f"data.dev ({files}): no pair is left for development: {found.summary()}{why and f'; {why}'}"
 
     def put(self, pairs: list[Pair], encoded: Encoded, counts: Part, add: Add) -> None:
         """Count and write pairs of one fate."""

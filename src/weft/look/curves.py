@@ -117,12 +117,16 @@ def line(axes: Axes, records: Sequence[Mapping[str, Any]], key: str, colour: str
     points = [(record["step"], record[key]) for record in records if record.get(key) is not None]
     steps, values = [step for step, _ in points], [value for _, value in points]
     dots = "o" if len(points) <= 30 else ""
-    axes.plot(steps, values, color=colour, linewidth=1.5 if dots else 1.1, marker=dots, markersize=3.2, label=label)
+    width = 1.5 if dots else 1.1
+    axes.plot(
+        steps, values, color=colour, linewidth=width, marker=dots, markersize=3.2, label=label, clip_on=False, zorder=3
+    )
 
 
 def mark(axes: Axes, step: float, value: float) -> None:
     """A ring around the best point, with its value."""
-    axes.plot([step], [value], "o", markersize=8, markerfacecolor="none", markeredgecolor=SECOND, markeredgewidth=1.4)
+    (ring,) = axes.plot([step], [value], "o", markersize=8, markeredgewidth=1.4, clip_on=False, zorder=3)
+    ring.set(markerfacecolor="none", markeredgecolor=SECOND)
     axes.annotate(
         f"{value:.2f}",
         (step, value),

@@ -10,8 +10,10 @@ from weft.look.canvas import ACCENT, INK, PALE, QUIET, new_figure, save, style
 from weft.metrics.breakdown import Bucket
 
 
-def draw_length(buckets: Sequence[Bucket], path: Path, of: str = "source") -> None:
+def draw_length(buckets: Sequence[Bucket], path: Path, of: str = "source", unit: str = "words") -> None:
     """The score of each bucket of lengths, `of` sources or captions, above the number of items that it rests on.
+
+    `unit` is what lengths are counted in, words or characters.
 
     The format (PNG, SVG or PDF) is by suffix. Raises WeftError without matplotlib or without buckets.
     """
@@ -23,7 +25,7 @@ def draw_length(buckets: Sequence[Bucket], path: Path, of: str = "source") -> No
     values = [bucket.score.value for bucket in buckets]
     counts = [bucket.items for bucket in buckets]
     score = buckets[0].score
-    above.plot(places, values, color=ACCENT, linewidth=1.6, marker="o", markersize=5)
+    above.plot(places, values, color=ACCENT, linewidth=1.6, marker="o", markersize=5, clip_on=False, zorder=3)
     for place, value in zip(places, values, strict=True):
         above.annotate(
             f"{value:.1f}",
@@ -51,8 +53,8 @@ def draw_length(buckets: Sequence[Bucket], path: Path, of: str = "source") -> No
     below.set_ylim(0, 1.35 * max(counts))
     below.set_yticks([])
     below.grid(False)
-    below.set_xticks(places, [bucket.label for bucket in buckets])
-    below.set_xlabel(f"{of} length, units", fontsize=8.5, color=QUIET)
+    below.set_xticks(places, [f"{bucket.label}\n{bucket.note}".rstrip() for bucket in buckets])
+    below.set_xlabel(f"{of} length, {unit}", fontsize=8.5, color=QUIET)
     below.set_xlim(-0.6, len(buckets) - 0.4)
     figure.tight_layout(pad=1.4, h_pad=1.2)
     save(figure, path)

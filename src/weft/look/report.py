@@ -117,7 +117,7 @@ def heading(console: Console, title: str) -> None:
 
 
 def print_buckets(console: Console, buckets: Sequence[Bucket]) -> None:
-    """`1–5  120  12.30  ████`, in columns: length, items, score."""
+    """`1–5  120  12.30  ████`, in columns: length, items, score, and beside the bar where it is another score."""
     most = max(bucket.score.value for bucket in buckets) or 1.0
     width = max(len(bucket.label) for bucket in buckets)
     digits = max(len("items"), *(len(f"{bucket.items:,}") for bucket in buckets))
@@ -125,7 +125,8 @@ def print_buckets(console: Console, buckets: Sequence[Bucket]) -> None:
     for bucket in buckets:
         value = bucket.score.value
         numbers = f"  {bucket.label:>{width}}  {bucket.items:>{digits},}  {value:6.2f}  "
-        say(console, numbers, ("█" * round(BAR * value / most), "blue"))
+        note = f"  ({bucket.note}: no reference has more words)" if bucket.note else ""
+        say(console, numbers, ("█" * round(BAR * value / most), "blue"), (note, "dim"))
 
 
 def print_item(console: Console, judged: Judged, aligned: bool) -> None:

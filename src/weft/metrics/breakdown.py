@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from weft.metrics.edit import Operation, alignment
 from weft.metrics.rate import UNITS, nearest_reference, split
-from weft.metrics.score import Score, by_sacrebleu, compute, higher_is_better, sacrebleu_metric
+from weft.metrics.score import (
+    BLEU_ORDER,
+    Score,
+    by_sacrebleu,
+    compute,
+    higher_is_better,
+    longest_order,
+    sacrebleu_metric,
+)
 
 MOST_BUCKETS = 8
 
@@ -33,18 +41,27 @@ class Judged:
 
 @dataclass(frozen=True)
 class Bucket:
-    """The items whose source has `shortest` to `longest` units; `longest` is None where there is no limit."""
+    """The items whose source has `shortest` to `longest` units; `longest` is None where there is no limit.
+
+    `order` is the most words in an n-gram that BLEU counts here.
+    """
 
     shortest: int
     longest: int | None
     items: int
     score: Score
+    order: int = BLEU_ORDER
 
     @property
     def label(self) -> str:
         if self.longest is None:
             return f"{self.shortest}+"
         return str(self.shortest) if self.shortest == self.longest else f"{self.shortest}–{self.longest}"
+
+    @property
+    def note(self) -> str:
+        """`BLEU-2` where the score is not that of the other buckets."""
+        return f"{self.score.label}-{self.order}" if self.order < BLEU_ORDER else ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +109,8 @@ def by_length(
     """The metric over the items of each range of source lengths; ranges without items are left out.
 
     `bounds` are the longest source of each bucket, rising; longer ones share one more. Without it: at most eight
-    buckets of a round width. Raises what `compute` raises.
+    buckets of a round width. In a bucket where no reference has four words, BLEU-4 is undefined, and BLEU is that of
+    the longest n-grams that there are. Raises what `compute` raises.
     """
     lengths = [length(item.source) for item in items]
     limits: list[int | None] = [*(bounds if bounds is not None else round_bounds(lengths)), None]
@@ -106,8 +124,9 @@ def by_length(
         ]
         if inside:
             outputs, references = [item.output for item in inside], [item.references for item in inside]
-            score = compute([metric], outputs, references, target_language)[0]
-            buckets.append(Bucket(shortest, longest, len(inside), score))
+            order = longest_order(metric, references, target_language)
+            score = compute([metric], outputs, references, target_language, order)[0]
+            buckets.append(Bucket(shortest, longest, len(inside), score, order))
         if longest is not None:
             shortest = max(shortest, longest + 1)
     return buckets

