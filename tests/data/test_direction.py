@@ -53,7 +53,7 @@ def test_backward_exchanges_files_columns_languages_vocabularies_and_vectors() -
             "direction": "backward",
         },
         "vocabulary": {"source": WORDS, "target": CHARACTERS},
-        "start": {"source_vectors": {"file": "en.vec"}, "target_vocabulary": "runs/de"},
+        "start": {"source_vectors": {"file": "en.vec"}, "target_vocabulary": "runs/words"},
     }
     expected = {
         **settings,
@@ -66,7 +66,7 @@ def test_backward_exchanges_files_columns_languages_vocabularies_and_vectors() -
             "columns": {"source": "german", "target": "english", "header": True},
         },
         "vocabulary": {"source": CHARACTERS, "target": WORDS},
-        "start": {"target_vectors": {"file": "en.vec"}, "source_vocabulary": "runs/de"},
+        "start": {"target_vectors": {"file": "en.vec"}, "target_vocabulary": "runs/words"},
     }
     backward = weft.recipe.checked(settings, "test")
     assert turned(backward) == weft.recipe.checked(expected, "test")

@@ -116,7 +116,7 @@ def test_training_goes_on_in_the_mode_it_was_in(model: Model) -> None:
         ({"temperature": 0}, "search.temperature is 0"),
         ({"temperature": 0.5}, "search.temperature is 0.5, which has no part in search.kind 'beam'"),
         ({"kind": "gumbel", "top_k": 3}, "expected search.kind sample, or no search.top_k"),
-        ({"minimum_bayes_risk": 4, "groups": 5}, "search.groups is 5, which has no part in search.kind 'sample'"),
+        ({"minimum_bayes_risk": 4, "groups": 4}, "search.groups is 4, which has no part in search.kind 'sample'"),
         ({"language_model_weight": 0.5}, "there is no search.language_model"),
         ({"top_p": 1.5}, "search.top_p is 1.5"),
         ({"min_p": 1.0}, "search.min_p is 1.0"),

@@ -112,9 +112,9 @@ def run(options: argparse.Namespace) -> int:
         curves(options)
     elif options.attention:
         attention(options)
-    elif options.length:
+    elif options.length is not None:
         length(options)
-    elif options.nearest:
+    elif options.nearest is not None:
         nearest(options)
     elif options.forecast is not None:
         forecast(options)

@@ -32,9 +32,7 @@ def turned(recipe: Recipe) -> Recipe:
         "columns": data.columns.model_copy(update={"source": data.columns.target, "target": data.columns.source}),
         "direction": "forward",
     }
-    exchanges = ["vectors"] if recipe.vocabulary.shared else ["vectors", "vocabulary"]
-    sides = {"source": "target", "target": "source"}
-    start = {f"{side}_{what}": getattr(recipe.start, f"{sides[side]}_{what}") for side in sides for what in exchanges}
+    start = {"source_vectors": recipe.start.target_vectors, "target_vectors": recipe.start.source_vectors}
     return recipe.model_copy(
         update={
             "source_language": recipe.target_language,

@@ -19,13 +19,15 @@ def lack(files: Files, columns: Columns, read: int) -> str:
 
     `read` pairs were found in the files, none of which is usable.
     """
+    if isinstance(files, Parallel):
+        return ""
     given = [name for name in names(files) if name != STDIN]
     if columns.answers is not None:
         roles = list(dict.fromkeys(role for name in given for role in roles_in(name, columns)))
         if roles and columns.answers not in roles:
             there = ", ".join(roles) + nearest(columns.answers, roles)
             return f"no turn has the role '{columns.answers}' (data.columns.answers); the roles are {there}"
-    if not read and not isinstance(files, Parallel) and any(map(begins, given)):
+    if not read and any(map(begins, given)):
         return "it has a header and no lines" if len(given) == 1 else "there is a header and no lines"
     return ""
 
@@ -45,4 +47,4 @@ def begins(name: str) -> bool:
     suffix = Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
     if suffix == ".parquet":
         return True
-    return suffix != ".jsonl" and next(read_lines(name), None) is not None
+    return suffix in (".tsv", ".csv") and next(read_lines(name), None) is not None

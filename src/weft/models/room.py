@@ -10,16 +10,18 @@ from torch import nn
 
 from weft.errors import WeftError
 
-TRAINED = 16  # bytes a parameter: itself, its gradient and two moments, in float32
+HELD, TRAINED = 4, 8  # bytes a parameter: itself; with its gradient
 
 
-def check_room(build: Callable[[], nn.Module]) -> None:
-    """Refuse a network whose parameters alone, while they are trained, are more than the machine's memory."""
+def check_room(build: Callable[[], nn.Module], trained_here: bool) -> None:
+    """Refuse a network that the machine's memory cannot hold, with its gradients where it is trained in it whole."""
+    each = TRAINED if trained_here else HELD
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in build().parameters())
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if TRAINED * count > memory:
+    if each * count > memory:
+        gradients = " with their gradients" * trained_here
         raise WeftError(
-            f"the model has {count:,} parameters, which take {TRAINED * count / 1e9:,.0f} GB to train; this machine "
+            f"the model has {count:,} parameters, which take {each * count / 1e9:,.0f} GB{gradients}; this machine "
             f"has {memory / 1e9:,.0f} GB. Expected a smaller model.width, fewer layers or a smaller vocabulary"
         )

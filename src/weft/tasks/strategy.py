@@ -176,7 +176,7 @@ def changed(settings: Search, options: dict[str, Any]) -> Search:
         if item["type"] == "value_error":
             raise WeftError(str(item["ctx"]["error"])) from None
         raise WeftError(f"search.{item['loc'][0]} is {item['input']!r}: {item['msg']}") from None
-    refuse_idle(found, options)
+    refuse_idle(found, {name: value for name, value in options.items() if value != getattr(settings, name)})
     return found
 
 

@@ -32,6 +32,7 @@ FREE_TO_CHANGE = {
     "training.device",
     "training.accumulate",
     "training.parallel",
+    "training.precision",
     "training.wait",
     "validation.patience",
 }

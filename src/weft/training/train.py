@@ -24,6 +24,7 @@ from weft.data.series import PreparedSeries, prepare_series
 from weft.errors import WeftError
 from weft.files import write_text
 from weft.models import directory
+from weft.models.device import device
 from weft.models.pretrained import Pretrained
 from weft.models.room import check_room
 from weft.recipe import Recipe
@@ -148,7 +149,8 @@ def fresh(recipe: Recipe, data: Prepared | PreparedSeries, start: Start) -> Mode
         return SeriesModel.fresh(recipe, data.scaler)
     encoder = start.encoder(data.source)
     if encoder is None:
-        check_room(partial(directory.network_of, recipe, data.source, data.target))
+        whole = recipe.training.parallel == "data" and device(recipe.training.device).type == "cpu"
+        check_room(partial(directory.network_of, recipe, data.source, data.target), whole)
     network = directory.network_of(recipe, data.source, data.target, encoder)
     start.put(network, data)
     return Model(recipe, network, data.source, data.target)
