@@ -25,7 +25,7 @@ import weft
 import weft.recipe
 from weft.data.read import read_pairs
 from weft.files import write_text
-from weft.look.canvas import ACCENT, INK, PALE, QUIET, SECOND, new_figure, save, style
+from weft.look.canvas import ACCENT, INK, PALE, QUIET, SECOND, new_figure, save, style, written
 from weft.metrics.breakdown import Item, by_length
 from weft.tasks.evaluate import evaluate, items
 
@@ -148,9 +148,7 @@ def draw(results: Sequence[Result], label: str, path: Path) -> None:
     for place, same in enumerate(rungs):
         value = mean(result.value for result in same)
         axes.bar(place, value, color=PALE, width=0.62)
-        axes.annotate(
-            f"{value:.1f}", (place, value), (0, 3), textcoords="offset points", ha="center", color=INK, size=9
-        )
+        written(axes, f"{value:.1f}", (place, value), 3, 9)
         axes.scatter([place] * len(same), [result.value for result in same], color=ACCENT, s=10, zorder=3)
         if same[0].published is not None:
             axes.hlines(same[0].published, place - 0.31, place + 0.31, color=SECOND, linewidth=2)

@@ -71,6 +71,11 @@ def style(axes: Axes, title: str) -> None:
     axes.tick_params(length=0, labelsize=8, labelcolor=QUIET, pad=4)
 
 
+def written(axes: Axes, text: str, at: tuple[float, float], above: int, size: float = 8.5, color: str = INK) -> None:
+    """A value over a point of the data, `above` points of type higher."""
+    axes.annotate(text, at, (0, above), textcoords="offset points", ha="center", fontsize=size, color=color)
+
+
 def tidy(piece: str) -> str:
     """A piece as a reader should see it: `·` for a space that SentencePiece marks, nothing that moves a cursor."""
     shown = "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in piece)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.errors import WeftError
-from weft.look.canvas import ACCENT, INK, QUIET, SECOND, new_figure, save, style
+from weft.look.canvas import ACCENT, INK, QUIET, SECOND, new_figure, save, style, written
 from weft.metrics.forecast import LABELS as FORECAST
 from weft.metrics.score import LABELS
 
@@ -127,15 +127,7 @@ def mark(axes: Axes, step: float, value: float) -> None:
     """A ring around the best point, with its value."""
     (ring,) = axes.plot([step], [value], "o", markersize=8, markeredgewidth=1.4, clip_on=False, zorder=3)
     ring.set(markerfacecolor="none", markeredgecolor=SECOND)
-    axes.annotate(
-        f"{value:.2f}",
-        (step, value),
-        textcoords="offset points",
-        xytext=(0, 9),
-        ha="center",
-        fontsize=8.5,
-        color=SECOND,
-    )
+    written(axes, f"{value:.2f}", (step, value), 9, color=SECOND)
     axes.margins(y=0.2)
 
 

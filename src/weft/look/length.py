@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weft.errors import WeftError
-from weft.look.canvas import ACCENT, INK, PALE, QUIET, new_figure, save, style
+from weft.look.canvas import ACCENT, PALE, QUIET, new_figure, save, style, written
 from weft.metrics.breakdown import Bucket
 
 
@@ -27,28 +27,12 @@ def draw_length(buckets: Sequence[Bucket], path: Path, of: str = "source", unit:
     score = buckets[0].score
     above.plot(places, values, color=ACCENT, linewidth=1.6, marker="o", markersize=5, clip_on=False, zorder=3)
     for place, value in zip(places, values, strict=True):
-        above.annotate(
-            f"{value:.1f}",
-            (place, value),
-            textcoords="offset points",
-            xytext=(0, 8),
-            ha="center",
-            fontsize=8.5,
-            color=INK,
-        )
+        written(above, f"{value:.1f}", (place, value), 8)
     above.set_ylim(0, 1.18 * max(*values, 1.0))
     style(above, f"{score.label} by {of} length, {'higher' if score.higher_is_better else 'lower'} is better")
     below.bar(places, counts, color=PALE, width=0.62)
     for place, count in zip(places, counts, strict=True):
-        below.annotate(
-            f"{count:,}",
-            (place, count),
-            textcoords="offset points",
-            xytext=(0, 2),
-            ha="center",
-            fontsize=7.5,
-            color=QUIET,
-        )
+        written(below, f"{count:,}", (place, count), 2, 7.5, QUIET)
     style(below, "items")
     below.set_ylim(0, 1.35 * max(counts))
     below.set_yticks([])
