@@ -20,7 +20,12 @@ from weft.tasks.evaluate import evaluate, items
 HERE = Path(__file__).resolve().parent
 OUT = Path("runs/start")
 PAIRS = 2000
-WAYS = {"scratch": "from scratch", "started": "decoder from the language model"}
+FROM = f"start.decoder={OUT / 'lm'}"
+WAYS: dict[str, tuple[str, list[str]]] = {  # title, settings
+    "scratch": ("from scratch", []),
+    "started": ("decoder from the language model", [FROM]),
+    "same": ("decoder and vocabulary from it", [FROM, f"start.target_vocabulary={OUT / 'lm'}"]),
+}
 
 
 def main() -> None:
@@ -30,8 +35,7 @@ def main() -> None:
         write_text(OUT / f"few.{language}", "".join(f"{line}\n" for line in lines))
     weft.train(HERE / "language-model.yaml", "name=lm", f"out={OUT}")
     rows = ["| decoder | BLEU, development | BLEU, test |", "|---|---|---|"]
-    for name, title in WAYS.items():
-        settings = [f"start.decoder={OUT / 'lm'}"] if name == "started" else []
+    for name, (title, settings) in WAYS.items():
         model = weft.train(HERE / "translate.yaml", f"name={name}", f"out={OUT}", *settings)
         data = model.recipe.data
         assert data.test is not None
@@ -53,7 +57,7 @@ def curve(name: str) -> list[tuple[int, float]]:
 def draw() -> None:
     figure = new_figure(6.0, 3.8)
     axes = figure.subplots()
-    for (name, title), color in zip(WAYS.items(), (SECOND, ACCENT), strict=True):
+    for (name, (title, _)), color in zip(WAYS.items(), (SECOND, ACCENT, QUIET), strict=True):
         steps, values = zip(*curve(name), strict=True)
         axes.plot(steps, values, color=color, linewidth=1.8, marker="o", markersize=4, label=title)
     style(axes, f"BLEU on the development set, {PAIRS:,} pairs")
