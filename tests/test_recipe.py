@@ -96,6 +96,13 @@ def test_a_pretrained_encoder_needs_no_pieces_of_ours(tmp_path: Path, override: 
         load(tmp_path, text, override)
 
 
+def test_what_a_pretrained_encoder_writes_with_may_be_of_another_run_also_backward(tmp_path: Path) -> None:
+    text = "data: {train: x, direction: backward}\nmodel: {encoder: {kind: pretrained, folder: bert}}"
+    assert load(tmp_path, text, "start.target_vocabulary=runs/lm").start.target_vocabulary == "runs/lm"
+    with pytest.raises(WeftError, match=r"start\.source_vocabulary has no place beside model\.encoder\.kind"):
+        load(tmp_path, text, "start.source_vocabulary=runs/lm")
+
+
 @pytest.mark.parametrize("override", ["training.steps", "=3", "training.stpes=3", "data.train.x.y=3"])
 def test_an_override_that_cannot_be_is_refused(tmp_path: Path, override: str) -> None:
     with pytest.raises(WeftError):

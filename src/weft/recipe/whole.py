@@ -129,7 +129,8 @@ class Recipe(Section):
             "data.direction: both": self.data.direction == "both",
             f"vocabulary.{side}": getattr(self.vocabulary, side) != Vocabulary(),
             **{f"data.noise.{key}": getattr(self.data.noise, key) for key in ("drop", "mask", "swap", "characters")},
-            **{f"start.{side}_{what}": getattr(self.start, f"{side}_{what}") for what in ("vectors", "vocabulary")},
+            f"start.{side}_vectors": getattr(self.start, f"{side}_vectors"),
+            "start.source_vocabulary": self.start.source_vocabulary,
         }
         for key, value in asked.items():
             if value:
