@@ -11,7 +11,6 @@ from weft.data.cells import listed, place_of
 from weft.data.gaps import read_gaps
 from weft.data.images import NUMBERED, IdxFile, idx_sizes, is_parquet
 from weft.data.read import (
-    COMPRESSED,
     STDIN,
     Pair,
     csv_rows,
@@ -21,6 +20,8 @@ from weft.data.read import (
     read_pairs,
     reading,
     side_by_side,
+    suffix_of,
+    tsv_rows,
 )
 from weft.data.tagged import tagged
 from weft.errors import WeftError
@@ -150,16 +151,15 @@ def named_at(files: Files, image: str, folder: str | None) -> str:
 
 
 def rows_of(name: str) -> Iterator[tuple[int, list[str]]]:
-    path = Path(name)
-    suffix = Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
+    suffix = suffix_of(name)
     if suffix == ".csv":
         yield from csv_rows(name, read_lines(name))
         return
+    if suffix != ".jsonl":
+        yield from tsv_rows(read_lines(name))
+        return
     for number, line in enumerate(read_lines(name), 1):
-        if suffix == ".jsonl":
-            yield number, [str(value) for value in json.loads(line or "{}").values()]
-        else:
-            yield number, line.split("\t")
+        yield number, [str(value) for value in json.loads(line or "{}").values()]
 
 
 def digest_of_images(recipe: Recipe, files: Files) -> str:

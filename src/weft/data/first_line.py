@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from weft.data.cells import listed, place_of, short
-from weft.data.read import COMPRESSED, Row, begins_with_header, csv_rows, expanded, read_lines
+from weft.data.read import Row, begins_with_header, csv_rows, expanded, read_lines, suffix_of, tsv_rows
 from weft.errors import counted
 from weft.recipe import Columns, Data, Parallel
 
@@ -46,10 +45,9 @@ def first_row(name: str, columns: Columns) -> tuple[tuple[str, str], bool] | Non
 
 
 def rows_of(name: str) -> Iterator[Row] | None:
-    path = Path(name)
-    suffix = Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
+    suffix = suffix_of(name)
     if suffix == ".csv":
         return csv_rows(name, read_lines(name))
     if suffix == ".tsv":
-        return ((number, line.split("\t")) for number, line in enumerate(read_lines(name), 1))
+        return tsv_rows(read_lines(name))
     return None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from itertools import islice
-from pathlib import Path
 
-from weft.data.read import COMPRESSED, STDIN, names, read_lines
+from weft.data.read import STDIN, names, read_lines, suffix_of
 from weft.data.turns import conversation
 from weft.errors import nearest
 from weft.recipe import Columns, Files, Parallel
@@ -43,8 +42,7 @@ def roles_in(name: str, columns: Columns) -> list[str]:
 
 def begins(name: str) -> bool:
     """Whether a file of a format with a header has a first line."""
-    path = Path(name)
-    suffix = Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
+    suffix = suffix_of(name)
     if suffix == ".parquet":
         return True
     return suffix in (".tsv", ".csv") and next(read_lines(name), None) is not None

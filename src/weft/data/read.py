@@ -236,13 +236,11 @@ def side_by_side(source: str, target: str, read: Callable[[str], Iterator[str]] 
 
 def pairs_of(name: str, columns: Columns) -> Iterator[Pair]:
     """The pairs of one file, by the format that its name, or without a known suffix its first line, tells."""
-    path = Path(name)
-    packed = path.suffix in COMPRESSED
-    suffix = Path(path.stem).suffix if packed else path.suffix
+    suffix = suffix_of(name)
     if columns.turns and suffix != ".jsonl" and name != STDIN:
         raise WeftError(f"{name}: data.columns.turns is {columns.turns}, but conversations are read from .jsonl")
     if suffix == ".parquet":
-        if packed:
+        if name.endswith(COMPRESSED):
             raise WeftError(f"{name}: compressed Parquet is not read; supported are {FORMATS}")
         yield from parquet_pairs(name, columns)
         return
@@ -265,9 +263,19 @@ def pairs_of(name: str, columns: Columns) -> Iterator[Pair]:
     yield from reader(name, lines, columns)
 
 
+def suffix_of(name: str | Path) -> str:
+    """Of a file's format: `.tsv` of pairs.tsv and of pairs.tsv.gz."""
+    path = Path(name)
+    return Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
+
+
+def tsv_rows(lines: Iterator[str]) -> Iterator[Row]:
+    return ((number, line.split("\t")) for number, line in enumerate(lines, 1))
+
+
 def tsv_pairs(name: str, lines: Iterator[str], columns: Columns) -> Iterator[Pair]:
     """Cells end at a tab; quotes are ordinary characters."""
-    return pairs_of_rows(name, ((number, line.split("\t")) for number, line in enumerate(lines, 1)), columns)
+    return pairs_of_rows(name, tsv_rows(lines), columns)
 
 
 def csv_pairs(name: str, lines: Iterator[str], columns: Columns) -> Iterator[Pair]:

@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weft.data.cells import short
-from weft.data.read import COMPRESSED, STDIN, Row, csv_rows, read_lines, reading
+from weft.data.read import COMPRESSED, STDIN, Row, csv_rows, read_lines, reading, suffix_of, tsv_rows
 from weft.errors import WeftError, counted, nearest
 
 Numbers = NDArray[np.float64]
@@ -50,10 +49,8 @@ def read_table(name: str, time: str | None, columns: Sequence[str] = ()) -> Tabl
     An empty cell, NA, NaN and null are missing values. Raises WeftError, with line and column, for a cell that is no
     number or no date, for dates that do not rise, and for a column that is not there.
     """
-    path = Path(name)
-    packed = path.suffix in COMPRESSED
-    suffix = Path(path.stem).suffix if packed else path.suffix
-    if suffix == ".parquet" and not packed:
+    suffix = suffix_of(name)
+    if suffix == ".parquet" and not name.endswith(COMPRESSED):
         return parquet_table(name, time, columns)
     if suffix not in (".csv", ".tsv") and name != STDIN:
         raise WeftError(f"{name}: not known to hold a series; supported are {FORMATS}")
@@ -66,10 +63,6 @@ def read_table(name: str, time: str | None, columns: Sequence[str] = ()) -> Tabl
         raise WeftError(f"{name}:1: the first line names the columns, but all that stands there is numbers")
     wanted = chosen(name, header, time, columns)
     return table_of_rows(name, header, rows, time, wanted)
-
-
-def tsv_rows(lines: Iterator[str]) -> Iterator[Row]:
-    return ((number, line.split("\t")) for number, line in enumerate(lines, 1))
 
 
 def table_of_rows(name: str, header: list[str], rows: Iterator[Row], time: str | None, wanted: list[str]) -> Table:

@@ -17,7 +17,7 @@ from weft.models.forecaster import Feed, Forecaster, Steps, free_running, teache
 from weft.recipe import Feeding
 from weft.tasks.series import SeriesModel
 from weft.training.feeding import probability
-from weft.training.validation import SAMPLES, Result, spread
+from weft.training.validation import SAMPLES, Judging, Result, spread
 
 BARS = "▁▂▃▄▅▆▇█"
 DRAWN = 24  # bars of a sample
@@ -60,7 +60,7 @@ class OwnValues:
         return torch.where(torch.rand(said.shape[:-1], device=said.device)[..., None] < self.share, true, said)
 
 
-class ForecastValidation:
+class ForecastValidation(Judging):
     """Loss, MSE and MAE of real forecasts, over a bounded part of the development set."""
 
     higher_is_better = False
@@ -95,14 +95,6 @@ class ForecastValidation:
     def try_out(self) -> None:
         """Two windows, so that what would break a validation does so before the first step."""
         self.over(self.rows[:2])
-
-    def deciding(self, result: Result) -> float:
-        """The score that checkpoints are compared by; infinitely bad where it or the loss is no number."""
-        score = result.loss if self.settings.metric == "loss" else result.scores[self.settings.metric]
-        return score if math.isfinite(result.loss) and math.isfinite(score) else math.inf
-
-    def is_better(self, score: float, best: float | None) -> bool:
-        return score < (math.inf if best is None else best)
 
 
 def sparklines(drawn: Sequence[Tensor]) -> list[str]:

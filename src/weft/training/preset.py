@@ -87,12 +87,10 @@ def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> 
     shape: Shape = "labels" if kind_asked(asked, "decoder") == "labels" else "text"
     if kind_asked(asked, "decoder") is None:
         shape = shape_of(pairs)
-    if shape == "text" and all(settings["model"][end].get("kind") == "transformer" for end in ENDS):
-        training = asked.get("training")
-        device = training.get("device", "auto") if isinstance(training, dict) else "auto"
-        settings["training"]["precision"] = fastest(device)
     if shape != "text":
         settings = of_tags(settings, shape, pairs, kind_asked(asked, "encoder") is not None)
+    elif all(settings["model"][end].get("kind") == "transformer" for end in ENDS):
+        settings["training"]["precision"] = fastest(setting(asked, "training", "device") or "auto")
     for override in overrides:
         weft.recipe.apply_override(settings, override)
     recipe = weft.recipe.checked(settings, "command line")
@@ -149,9 +147,16 @@ def chosen(source: Side, target: Side, pairs: int) -> dict[str, Any]:
 
 
 def kind_asked(asked: dict[str, Any], end: str) -> str | None:
-    model = asked.get("model")
-    settings = model.get(end) if isinstance(model, dict) else None
-    return settings.get("kind") if isinstance(settings, dict) else None
+    kind: str | None = setting(asked, "model", end, "kind")
+    return kind
+
+
+def setting(asked: dict[str, Any], *keys: str) -> Any:
+    """What is asked for below these keys, as it was given; None where nothing is."""
+    found: Any = asked
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def like_the_transformer(kind: str, model: dict[str, Any], end: str) -> dict[str, Any]:
@@ -217,4 +222,4 @@ def spoken(recipe: Recipe, source: Side, target: Side, pairs: int) -> list[str]:
 def said_of_precision(precision: str) -> list[str]:
     if precision == "float32":
         return []
-    return [f"precision {precision}, which this processor has units for  (training.precision=float32)"]
+    return [f"precision {precision}  (training.precision=float32)"]

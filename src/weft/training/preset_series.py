@@ -9,8 +9,8 @@ from typing import Any
 
 import weft.recipe
 from weft.data import calendar
-from weft.data.read import COMPRESSED, csv_rows, read_lines
-from weft.data.table import MISSING, Table, is_number, read_table, time_of, tsv_rows
+from weft.data.read import csv_rows, read_lines, suffix_of, tsv_rows
+from weft.data.table import MISSING, Table, is_number, read_table, time_of
 from weft.errors import WeftError, counted
 from weft.recipe import Recipe
 
@@ -20,9 +20,8 @@ SEASONS = 14  # that are looked back at, such as two weeks of hours
 
 def date_column(what: str) -> str | None:
     """The one column of dates in a CSV or TSV file whose other columns are numbers; None for any other file."""
-    path = Path(what)
-    suffix = Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
-    if suffix not in (".csv", ".tsv") or not path.is_file():
+    suffix = suffix_of(what)
+    if suffix not in (".csv", ".tsv") or not Path(what).is_file():
         return None
     lines = islice(read_lines(what), LOOKED_AT + 1)
     header, *rows = [row for _, row in (tsv_rows(lines) if suffix == ".tsv" else csv_rows(what, lines))] or [[]]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+import weft.recipe
 from weft.data.batch import Rows
 from weft.data.corpus import Corpus
 from weft.metrics.score import higher_is_better
@@ -26,7 +27,26 @@ class Result:
     samples: list[dict[str, str]]
 
 
-class Validation:
+class Judging:
+    """Which of two validations is the better one."""
+
+    settings: weft.recipe.Validation
+    higher_is_better: bool
+
+    def deciding(self, result: Result) -> float:
+        """The score that checkpoints are compared by; infinitely bad where it or the loss is no number."""
+        score = result.loss if self.settings.metric == "loss" else result.scores[self.settings.metric]
+        if math.isfinite(result.loss) and not math.isnan(score):
+            return score
+        return -math.inf if self.higher_is_better else math.inf
+
+    def is_better(self, score: float, best: float | None) -> bool:
+        if best is None:
+            return math.isfinite(score)
+        return score > best if self.higher_is_better else score < best
+
+
+class Validation(Judging):
     """Loss and the task's metrics on real search output, over a bounded part of the development set."""
 
     def __init__(self, recipe: Recipe, model: Model, dev: Corpus) -> None:
@@ -65,18 +85,6 @@ class Validation:
         mean_loss(self.model, self.dev, self.loss_rows[np.argsort(-lengths, kind="stable")[:2]], self.tokens)
         if self.metrics:
             evaluate(self.model, self.items[:2], self.metrics, **SEARCHED, beam=1, max_ratio=1.0, max_extra=1)
-
-    def deciding(self, result: Result) -> float:
-        """The score that checkpoints are compared by; infinitely bad where it or the loss is no number."""
-        score = result.loss if self.settings.metric == "loss" else result.scores[self.settings.metric]
-        if math.isfinite(result.loss) and not math.isnan(score):
-            return score
-        return -math.inf if self.higher_is_better else math.inf
-
-    def is_better(self, score: float, best: float | None) -> bool:
-        if best is None:
-            return math.isfinite(score)
-        return score > best if self.higher_is_better else score < best
 
 
 def spread(total: int, count: int) -> Rows:
