@@ -150,7 +150,8 @@ def fresh(recipe: Recipe, data: Prepared | PreparedSeries, start: Start) -> Mode
     encoder = start.encoder(data.source)
     if encoder is None:
         whole = recipe.training.parallel == "data" and device(recipe.training.device).type == "cpu"
-        check_room(partial(directory.network_of, recipe, data.source, data.target), whole)
+        build = partial(directory.network_of, recipe, data.source, data.target)
+        check_room(recipe.model, data.source.size + data.target.size, build, whole)
     network = directory.network_of(recipe, data.source, data.target, encoder)
     start.put(network, data)
     return Model(recipe, network, data.source, data.target)
