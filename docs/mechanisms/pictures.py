@@ -89,23 +89,25 @@ def sentence(rung: str, measured: Mapping[str, list[float]]) -> str | None:
     if rung not in measured:
         return None
     base = yaml.safe_load((LADDER / "multi30k.yaml").read_text("utf-8"))
-    titles = {entry["name"]: entry["title"] for entry in yaml.safe_load((LADDER / "rungs.yaml").read_text("utf-8"))}
-    order = list(titles)
+    entries = {entry["name"]: entry for entry in yaml.safe_load((LADDER / "rungs.yaml").read_text("utf-8"))}
+    titles = {name: entry["title"] for name, entry in entries.items()}
+    order = list(entries)
     below = ([None, *order])[order.index(rung)]
-    other = SAME_BUT_FOR_THIS.get(rung, below)
+    beside = entries[rung].get("beside")
+    other = beside or SAME_BUT_FOR_THIS.get(rung, below)
     seeds = len(measured[rung])
     task = (
         f"Multi30k {base['source_language']}→{base['target_language']}, {base['training']['epochs']} epochs, "
         f"{'one seed' if seeds == 1 else f'mean of {seeds} seeds'}"
     )
     told = (
-        f"In [our ladder](../../recipes/README.md#the-ladder) ({task}) the rung *{titles[rung]}* reaches "
-        f"{mean(measured[rung]):.1f} BLEU"
+        f"{'Beside' if beside else 'In'} [our ladder](../../recipes/README.md#the-ladder) ({task}) "
+        f"{'' if beside else 'the rung '}*{titles[rung]}* reaches {mean(measured[rung]):.1f} BLEU"
     )
     if other is None or other not in measured:
         return f"{told}."
-    relation = "the rung below" if other == below else "the same without it"
-    return f"{told}; {relation}, *{titles[other]}*, {mean(measured[other]):.1f}."
+    relation = "the same with" if beside else "the rung below," if other == below else "the same without it,"
+    return f"{told}; {relation} *{titles[other]}*, {mean(measured[other]):.1f}."
 
 
 if __name__ == "__main__":

@@ -51,14 +51,14 @@ class Result:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", default="multi30k.yaml", help="the recipe that all rungs share (multi30k.yaml)")
-    parser.add_argument("--rungs", default="", help="names from rungs.yaml, separated by commas (all)")
+    parser.add_argument("--rungs", default="", help="names from rungs.yaml, separated by commas (all of the ladder)")
     parser.add_argument("--seeds", default="1", help="separated by commas (1)")
     parser.add_argument("--out", default="runs/ladder", help="the folder of runs and results (runs/ladder)")
     parser.add_argument("settings", nargs="*", metavar="key=value")
     options = parser.parse_args()
     base, out = HERE / options.base, Path(options.out)
     rungs = yaml.safe_load((HERE / "rungs.yaml").read_text("utf-8"))
-    wanted = options.rungs.split(",") if options.rungs else [rung["name"] for rung in rungs]
+    wanted = options.rungs.split(",") if options.rungs else [rung["name"] for rung in rungs if "beside" not in rung]
     if unknown := set(wanted) - {rung["name"] for rung in rungs}:
         parser.error(f"no such rung: {', '.join(sorted(unknown))}")
     for rung in rungs:

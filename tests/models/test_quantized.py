@@ -6,10 +6,12 @@ import pytest
 import torch
 from families import COMBINATIONS, random_ids, small_model
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from weft.errors import WeftError
 from weft.models import quantized
-from weft.models.quantized import Int8Linear, quantize
+from weft.models.quantized import Int8Layer, Int8Linear, Int8Recurrent, quantize
+from weft.models.rnn import Layer
 from weft.nn.fused import Fused
 
 
@@ -30,6 +32,36 @@ def test_fused_matrices_come_apart() -> None:
         assert torch.equal(same, bias)
 
 
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+def test_a_recurrent_layer_is_that_of_floats_within_the_rounding(cell: str) -> None:
+    torch.manual_seed(0)
+    layer = Layer(cell, 12, 20)
+    x, state = torch.randn(4, 7, 12), (torch.randn(4, 20).tanh(),) * layer.parts
+    with torch.inference_mode():
+        exact, rounded = layer(x, state), Int8Layer(layer)(x, state)
+        (first, *_), (exact_first, *_) = Int8Layer(layer).step(x[:, 0], state), layer.step(x[:, 0], state)
+    assert torch.equal(first, rounded[:, 0])
+    assert 0 < (first - exact_first).abs().max() < 0.03
+    assert (rounded - exact).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("rnn", [nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_encoder_layer_is_that_of_floats_within_the_rounding(
+    rnn: type[nn.GRU] | type[nn.LSTM], bidirectional: bool
+) -> None:
+    torch.manual_seed(0)
+    layer = rnn(12, 20, batch_first=True, bidirectional=bidirectional)
+    x = pack_padded_sequence(torch.randn(3, 6, 12), torch.tensor([2, 6, 4]), batch_first=True, enforce_sorted=False)
+    with torch.inference_mode():
+        exact, last = layer(x)
+        rounded, rounded_last = Int8Recurrent(layer)(x)
+    (states, lengths), (rounded_states, rounded_lengths) = pad_packed_sequence(exact), pad_packed_sequence(rounded)
+    assert torch.equal(rounded_lengths, lengths)
+    assert 0 < (rounded_states - states).abs().max() < 0.05
+    assert (rounded_last - (last[0] if isinstance(last, tuple) else last)).abs().max() < 0.05
+
+
 @pytest.mark.parametrize(("encoder", "decoder"), COMBINATIONS)
 def test_every_model_says_nearly_the_same(encoder: str, decoder: str) -> None:
     model = small_model(encoder, decoder, share="target").float()
@@ -40,7 +72,7 @@ def test_every_model_says_nearly_the_same(encoder: str, decoder: str) -> None:
         quantize(model)
         (fixed, state) = model.start(source)
         rounded, _, _ = model.step(tokens, state, fixed)
-    assert not any(isinstance(part, nn.Linear) for part in model.modules())
+    assert not any(isinstance(part, nn.Linear | nn.GRU | nn.LSTM | Layer) for part in model.modules())
     assert not torch.equal(rounded, exact)
     torch.testing.assert_close(rounded.exp(), exact.exp(), atol=0.03, rtol=0)
 

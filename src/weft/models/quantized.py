@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import cast, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from weft.errors import WeftError
 from weft.models.pretrained import Pretrained
 from weft.models.product import Weights, packed_integers
+from weft.models.rnn import CellState, Layer
 from weft.nn.fused import Fused
+
+CELLS = {
+    nn.RNN: torch.ops.quantized.quantized_rnn_tanh_cell_dynamic,
+    nn.GRU: torch.ops.quantized.quantized_gru_cell_dynamic,
+    nn.LSTM: torch.ops.quantized.quantized_lstm_cell_dynamic,
+}
 
 
 class Int8Linear(nn.Module):
@@ -37,6 +45,61 @@ class Int8Linear(nn.Module):
         return list(zip(weight.dequantize().chunk(self.count), bias.chunk(self.count), strict=True))
 
 
+class Int8Layer(nn.Module):
+    """A recurrent layer of a decoder with both matrices in integers, rounded as those of an Int8Linear."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.width, self.parts = layer.width, layer.parts
+        self.cell = CELLS[type(layer.rnn)]
+        input_weight, state_weight, *biases = (parameter.detach() for parameter in layer.rnn.parameters())
+        matrices = zip((input_weight, state_weight), biases, strict=True)
+        self.packed = (*(packed_integers(weight, bias) for weight, bias in matrices), *biases)
+
+    def step(self, x: Tensor, state: CellState) -> CellState:
+        """x (N,E) -> the next state."""
+        if self.parts == 2:
+            return cast(CellState, self.cell(x, state, *self.packed))
+        return (cast(Tensor, self.cell(x, state[0], *self.packed)),)
+
+    def forward(self, x: Tensor, state: CellState) -> Tensor:
+        """x (B,T,E) -> every hidden state, (B,T,D)."""
+        states = []
+        for now in x.unbind(1):
+            state = self.step(now, state)
+            states.append(state[0])
+        return torch.stack(states, 1)
+
+
+class Int8Recurrent(nn.Module):
+    """A GRU or LSTM layer of an encoder, in one or both directions, with its matrices in integers."""
+
+    def __init__(self, rnn: nn.GRU | nn.LSTM) -> None:
+        super().__init__()
+        self.sides, self.width = 2 if rnn.bidirectional else 1, rnn.hidden_size
+        self.is_lstm = isinstance(rnn, nn.LSTM)
+        self.packed = []
+        for weights in rnn.all_weights:
+            input_weight, state_weight, *biases = (weight.detach() for weight in weights)
+            matrices = zip((input_weight, state_weight), biases, strict=True)
+            integers = (packed_integers(weight, bias) for weight, bias in matrices)
+            self.packed.append(torch.ops.quantized.make_quantized_cell_params_dynamic(*integers, *biases, True))
+
+    def forward(self, x: PackedSequence) -> tuple[PackedSequence, Tensor]:
+        """Every state, and the last one of each direction, (sides,B,D)."""
+        first = x.data.new_zeros(self.sides, int(x.batch_sizes[0]), self.width)
+        layout = (self.packed, True, 1, 0.0, False, self.sides == 2)
+        if self.is_lstm:
+            states, last, _ = torch.ops.aten.quantized_lstm.data(
+                x.data, x.batch_sizes, [first, first], *layout, dtype=torch.qint8, use_dynamic=True
+            )
+        else:
+            states, last = torch.ops.aten.quantized_gru.data(x.data, x.batch_sizes, first, *layout)
+        if x.unsorted_indices is not None:
+            last = last.index_select(1, x.unsorted_indices)
+        return x._replace(data=states), last
+
+
 def checked(weights: str, device: torch.device) -> None:
     """WeftError for what weights cannot be, and for int8 where no kernels are for it."""
     if weights not in get_args(Weights):
@@ -50,13 +113,17 @@ def checked(weights: str, device: torch.device) -> None:
 
 
 def quantize(network: nn.Module, keep_output: bool = False) -> None:
-    """Every nn.Linear becomes an Int8Linear in its place, but those of a pretrained encoder, and of the output if kept.
+    """Every nn.Linear becomes an Int8Linear in its place, and the recurrent layers those of integers.
 
-    Embeddings, norms, convolutions and recurrent cells stay as they are; so does the input's side of a matrix that
-    input and output share.
+    Those of a pretrained encoder stay as they are, and the output if kept; so do embeddings, norms, convolutions,
+    Elman's encoder, and the input's side of a matrix that input and output share.
     """
     for name, part in network.named_children():
         if isinstance(part, nn.Linear):
             setattr(network, name, Int8Linear(part))
+        elif isinstance(part, Layer):
+            setattr(network, name, Int8Layer(part))
+        elif isinstance(part, nn.GRU | nn.LSTM):
+            setattr(network, name, Int8Recurrent(part))
         elif not isinstance(part, Pretrained) and not (keep_output and name == "output"):
             quantize(part)
