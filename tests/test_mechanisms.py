@@ -34,7 +34,6 @@ HEADINGS = ["The equations", "The lines", "In a recipe", "When it helps"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 RECIPE = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LOOKING = {"concat", "scaled_dot", "location", "multi_head", "local-m", "coverage"}  # beside the rungs that attend
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
@@ -112,7 +111,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_rung_of_the_ladder_has_its_place() -> None:
     assert markers("measured") == {rung["name"]: 1 for rung in rungs()}
     attending = {rung["name"] for rung in rungs() if "attention: null" not in " ".join(rung["settings"])}
-    assert markers("picture") == dict.fromkeys(attending | LOOKING, 1)
+    assert markers("picture") == dict.fromkeys(attending, 1)
 
 
 def test_what_was_measured_is_written_under_its_marker_again_and_again() -> None:
@@ -122,6 +121,7 @@ def test_what_was_measured_is_written_under_its_marker_again_and_again() -> None
 
     def filled(text: str, dot: float) -> str:
         results = [{"rung": "bidirectional", "value": 20.0}, {"rung": "dot", "value": dot}]
+        results += [{"rung": "scaled_dot", "value": 33.0}]
         results += [{"rung": "general", "value": 30.0}] + [{"rung": "feeding", "value": v} for v in (31.0, 32.0)]
         measured = PICTURES["values"](results)
         written: str = PICTURES["fill"](
@@ -135,4 +135,5 @@ def test_what_was_measured_is_written_under_its_marker_again_and_again() -> None
     assert "mean of 2 seeds) the rung *input feeding* reaches 31.5 BLEU; the same without it, *general" in once
     assert "old" not in once and once.endswith("<!-- measured: every -->\n")
     assert filled(once, 28.26) == once
+    assert filled("<!-- measured: scaled_dot -->\n", 28.26).endswith("*scaled dot attention* reaches 33.0 BLEU.\n")
     assert filled(once, 29.0) == once.replace("28.3", "29.0")
