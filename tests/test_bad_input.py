@@ -229,6 +229,15 @@ def changed_data(_: pytest.MonkeyPatch) -> None:
     data.write_text(data.read_text().replace("F", "G"))
 
 
+def begun_before_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """runs/old, whose first line was a pair, as in runs from before first lines were looked at."""
+    holds("words.tsv", "en\tde\n" + "a line of text\teine Zeile Text\n" * 3 + "another\tnoch eine\n")(monkeypatch)
+    recipe_with("pairs.tsv", "words.tsv")(monkeypatch)
+    train("other.yaml", "name=old", "data.columns.header=false", "training.steps=1", say=lambda line: None)
+    recipe = Path("runs/old/recipe.yaml")
+    recipe.write_text(recipe.read_text().replace("header: false", "header: null"))
+
+
 def another_width(_: pytest.MonkeyPatch) -> None:
     recipe = Path("runs/words/recipe.yaml")
     recipe.write_text(recipe.read_text().replace("  width: 8\n", "  width: 10\n", 1))
@@ -401,6 +410,7 @@ SETUPS: dict[str, Setup] = {
     "something in the way": holds("runs/other/notes.txt", "mine\n"),
     "a run that is being trained": being_trained,
     "data that changed since the run began": changed_data,
+    "a first line that was read otherwise": begun_before_headers,
     "a full disk while data is prepared": full_disk("cache"),
     "a full disk before the first step": full_disk("runs/other"),
     "a full disk while it trains": full_disk("runs/other/checkpoints"),

@@ -231,6 +231,14 @@ def test_what_changes_the_stored_data_changes_the_key(change: Callable[[], Recip
     assert key(change()) not in {key(other) for other in others}
 
 
+def test_what_first_lines_are_taken_for_is_part_of_the_key(tmp_path: Path) -> None:
+    tsv("h.tsv", [("en", "de"), *(("some words", "einige Worte") for _ in range(9))])
+    found, *said = (key(recipe(train="h.tsv", columns={"header": header})) for header in (None, True, False))
+    assert found == said[0] != said[1]
+    said = [key(recipe(columns={"header": header})) for header in (True, False)]
+    assert said[0] != said[1] == key(recipe())
+
+
 def sampled(source: float, target: float, **data: Any) -> Recipe:
     return recipe({"source": {"sampling": source}, "target": {"sampling": target}}, **data)
 

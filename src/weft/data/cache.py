@@ -15,13 +15,14 @@ from typing import Any
 import sentencepiece
 
 from weft.data.captions import digest_of_images
+from weft.data.first_line import first_rows
 from weft.data.read import CHUNK, STDIN, has_source, names, opened, reading
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
 from weft.files import replaced, write_text
 from weft.recipe import Files, Parallel, Recipe
 
-FORMAT = 3  # of what is kept; a change here makes all anew
+FORMAT = 4  # of what is kept; a change here makes all anew
 DAY = 24 * 3600.0  # seconds
 LARGE = 1 << 26  # bytes of a file whose hash is remembered
 SETTLED = 2.0  # seconds that a clock of a file system may be coarse by
@@ -54,7 +55,7 @@ def fingerprint(
     data = recipe.data
     shaping = {"columns", "max_length", "duplicates", "gaps"}
     settings: dict[str, Any] = {
-        "data": data.model_dump(mode="json", include=shaping, exclude_none=True),
+        "data": data.model_dump(mode="json", include=shaping, exclude={"columns": {"header"}}, exclude_none=True),
         "dev_fraction": data.dev_fraction if data.dev is None else None,
         "shared": recipe.vocabulary.shared,
         "vocabulary": (
@@ -77,6 +78,10 @@ def fingerprint(
     for number, mixed in enumerate(data.also):
         with concerning(f"data.also.{number}.train"):
             settings["also"].append(list(contents(mixed.train)))
+    if not data.columns.named:
+        rows = first_rows(data).values()
+        if any(row.is_header != row.was_header for row in rows):  # else as in runs from before that was kept
+            settings["headers"] = [row.is_header for row in rows]
     if data.direction == "both":
         settings["direction"] = data.direction
     if vocabularies is None and source is not None:

@@ -303,10 +303,13 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
     header, asked = first[1], (listed(columns.source), listed(columns.target), columns.factors)
     source, target, factors = ([place_of(column, header, name) for column in side] for side in asked)
     expected = max(source + target + factors) + 1
-    rows, ahead = tee(rows)
-    if not begins_with_header(header, source[0], target[0], columns, ahead):
+    headed = columns.headed
+    if headed is None:
+        rows, ahead = tee(rows)
+        headed = reads_as_header(header, source[0], target[0], ahead)
+        del ahead  # or it would hold every row
+    if not headed:
         rows = chain([first], rows)
-    del ahead  # or it would hold every row
     for number, row in rows:
         if len(row) < expected:
             if row and row != [""]:
@@ -319,10 +322,8 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
         yield beside([one, *(row[place] for place in factors)], columns, f"{name}:{number}"), other
 
 
-def begins_with_header(header: list[str], source: int, target: int, columns: Columns, rows: Iterator[Row]) -> bool:
-    """Whether the first row names the columns: as `columns` says, or by what it and the rows after it hold."""
-    if columns.named or columns.header is not None:
-        return columns.named or bool(columns.header)
+def reads_as_header(header: list[str], source: int, target: int, rows: Iterator[Row]) -> bool:
+    """Whether the first row names the columns, by what it and the rows after it hold."""
     last = max(source, target)
     following = ((row[source], row[target]) for _, row in rows if len(row) > last)
     return len(header) > last and is_header(header[source], header[target], source > target, following)

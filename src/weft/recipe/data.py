@@ -54,6 +54,11 @@ class Columns(Section):
         sides = (side if isinstance(side, list) else [side] for side in (self.source, self.target, self.factors))
         return any(isinstance(column, str) for side in sides for column in side)
 
+    @property
+    def headed(self) -> bool | None:
+        """Whether the first line of TSV and CSV names the columns; None where nobody has said it."""
+        return True if self.named else self.header
+
     @field_validator("source", "target")
     @classmethod
     def a_list_names_columns(cls, columns: Any) -> Any:

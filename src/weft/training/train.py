@@ -39,7 +39,7 @@ from weft.training.distributed import Elsewhere, Processes, together
 from weft.training.precision import bound_caches
 from weft.training.preset import suggest
 from weft.training.progress import listeners
-from weft.training.run import check_data, check_place, check_same, folder_of, is_run, locked, writing
+from weft.training.run import check_place, check_same, folder_of, is_run, locked, writing
 from weft.training.start import Start, resolved
 from weft.training.trainer import Trainer
 
@@ -96,7 +96,7 @@ def trained(
         data = processes.one_on_each_machine(
             "preparing the data", lambda: prepared(recipe, start, say), cache_folder() / PREPARING
         )
-        check_data(folder, data)
+        start.check_data(data)
         for line in [*first_lines(recipe.data), *data.counts.report()]:
             say(line)
         torch.manual_seed(settings.seed)
