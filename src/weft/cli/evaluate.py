@@ -99,7 +99,9 @@ def run(options: argparse.Namespace) -> int:
             check_picture(Path(picture))
     files = chosen_files(options, recipe.data.test, recipe.data.gaps is None)
     several = recipe.validation.several_references if options.several_references is None else options.several_references
-    items = read_items(recipe, files, chosen_columns(options, recipe.data.columns), several, options.direction)
+    columns = chosen_columns(options, recipe.data.columns)
+    items = read_items(recipe, files, columns, several, options.direction)
+    tell_first_lines(options.model, files, columns)
     with naming_images(files, recipe):
         evaluation = evaluate(model, items, metrics, direction=options.direction, **search_options(options))
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
@@ -172,6 +174,7 @@ def run_score(options: argparse.Namespace) -> int:
     pairs = directed_pairs(pairs_for(model.recipe, files, columns), options.direction)
     if not pairs:
         raise WeftError(f"{', '.join(names(files))}: there is no pair to score")
+    tell_first_lines(options.model, files, columns)
     scored = model.score(pairs, options.direction, options.batch_tokens or model.recipe.search.batch_tokens)
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     records = []
@@ -217,6 +220,15 @@ def chosen_columns(options: argparse.Namespace, columns: Columns) -> Columns:
         for given, default in ((options.columns_source, columns.source), (options.columns_target, columns.target))
     )
     return columns.model_copy(update={"source": source, "target": target})
+
+
+def tell_first_lines(model: str, files: Files, columns: Columns) -> None:
+    """What the first lines of files are taken for, on standard error, and where that can be said."""
+    from weft.data.first_line import first_lines
+    from weft.models.directory import RECIPE
+
+    for line in first_lines([files], columns, str(Path(model) / RECIPE)):
+        print(f"weft: {line}", file=sys.stderr)
 
 
 def read_items(

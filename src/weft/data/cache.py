@@ -79,7 +79,7 @@ def fingerprint(
         with concerning(f"data.also.{number}.train"):
             settings["also"].append(list(contents(mixed.train)))
     if not data.columns.named:
-        rows = first_rows(data).values()
+        rows = first_rows(data.trained_on, data.columns).values()
         if any(row.is_header != row.was_header for row in rows):  # else as in runs from before that was kept
             settings["headers"] = [row.is_header for row in rows]
     if data.direction == "both":
@@ -94,8 +94,7 @@ def fingerprint(
         settings["labels"] = True
     if recipe.model.input.kind == "image":
         settings["image"] = recipe.model.input.model_dump(include={"height", "width", "colour", "fit"})
-        given = [data.train, *(mixed.train for mixed in data.also), *([] if data.dev is None else [data.dev])]
-        settings["images"] = [digest_of_images(recipe, files) for files in given]
+        settings["images"] = [digest_of_images(recipe, files) for files in data.trained_on]
     return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 

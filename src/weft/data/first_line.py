@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from weft.data.cells import listed, place_of, short
@@ -10,7 +10,7 @@ from weft.data.header import FIRST_ROLES, are_roles
 from weft.data.images import idx_sizes
 from weft.data.read import STDIN, Row, csv_rows, expanded, read_lines, reads_as_header, suffix_of, tsv_rows
 from weft.errors import counted
-from weft.recipe import Columns, Data, Files, Parallel
+from weft.recipe import Columns, Files, Parallel
 
 
 @dataclass(frozen=True)
@@ -23,28 +23,31 @@ class FirstRow:
     was_header: bool
 
 
-def first_lines(data: Data) -> list[str]:
-    """A line on each TSV or CSV file that begins with a header, and one on those that begin with a pair."""
-    if data.series is not None or data.columns.headed is not None:
+def first_lines(given: Sequence[Files], columns: Columns, recipe: str = "") -> list[str]:
+    """A line on each TSV or CSV file that begins with a header, and one on those that begin with a pair.
+
+    `recipe` is the file in which it can be said, for where the command line has no settings.
+    """
+    if columns.headed is not None:
         return []
     headers: list[str] = []
     pairs: list[str] = []
-    for name, row in first_rows(data).items():
+    for name, row in first_rows(given, columns).items():
         what = "a header" if row.is_header else "a pair"
         told = f"{name}: the first line is taken for {what}, {short(row.source)} and {short(row.target)}"
         (headers if row.is_header else pairs).append(told)
-    lines = [f"{header}  (if it is a pair: data.columns.header=false)" for header in headers]
+    there = recipe and f" in {recipe}"
+    lines = [f"{header}  (if it is a pair: data.columns.header=false{there})" for header in headers]
     if pairs:
         more = f", and that of {counted(len(pairs) - 1, 'more file')} too" if len(pairs) > 1 else ""
-        lines.append(f"{pairs[0]}{more}  (if it names the columns: data.columns.header=true)")
+        lines.append(f"{pairs[0]}{more}  (if it names the columns: data.columns.header=true{there})")
     return lines
 
 
-def first_rows(data: Data) -> dict[str, FirstRow]:
-    """Those of the files to train on and to develop with that have rows of cells, by the files' names."""
-    given: list[Files] = [data.train, *(mixed.train for mixed in data.also), *([] if data.dev is None else [data.dev])]
+def first_rows(given: Sequence[Files], columns: Columns) -> dict[str, FirstRow]:
+    """Those of the files that have rows of cells, by the files' names."""
     files = dict.fromkeys(name for some in given if not isinstance(some, Parallel) for name in expanded(some))
-    return {name: row for name in files if (row := first_row(name, data.columns))}
+    return {name: row for name in files if (row := first_row(name, columns))}
 
 
 def first_row(name: str, columns: Columns) -> FirstRow | None:

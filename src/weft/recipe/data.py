@@ -137,6 +137,11 @@ class Data(Section):
     gaps: Gaps | None = Field(None, description="fill gaps: `train` and `dev` are lines alone (`source: null`)")
     series: Series | None = Field(None, description="forecasting: how the numbers of `train` are read")
 
+    @property
+    def trained_on(self) -> list[Files]:
+        """The files of each corpus to train on, then those to develop with, where they are given."""
+        return [self.train, *(mixed.train for mixed in self.also), *([] if self.dev is None else [self.dev])]
+
     @field_validator("train", "dev", "test", mode="before")
     @classmethod
     def a_lone_dash_is_standard_input(cls, files: Any) -> Any:

@@ -191,7 +191,9 @@ class Start:
             columns = data.columns.model_copy(update={"header": header})
             then = turned(recipe.model_copy(update={"data": data.model_copy(update={"columns": columns})}))
             if began in (fingerprint(then, own), fingerprint(then, None, self.source, self.target)):
-                name = next(name for name, row in first_rows(data).items() if row.is_header != header)
+                name = next(
+                    name for name, row in first_rows(data.trained_on, data.columns).items() if row.is_header != header
+                )
                 kinds = ("a header", "a pair") if header else ("a pair", "a header")
                 raise WeftError(
                     f"{name}: the first line was {kinds[0]} when {self.folder} began, and is taken for {kinds[1]} now; "

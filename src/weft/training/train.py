@@ -97,7 +97,8 @@ def trained(
             "preparing the data", lambda: prepared(recipe, start, say), cache_folder() / PREPARING
         )
         start.check_data(data)
-        for line in [*first_lines(recipe.data), *data.counts.report()]:
+        first = [] if recipe.data.series else first_lines(recipe.data.trained_on, recipe.data.columns)
+        for line in [*first, *data.counts.report()]:
             say(line)
         torch.manual_seed(settings.seed)
         model = fresh(recipe, data, start)
