@@ -113,6 +113,14 @@ def holds(name: str, content: str | bytes) -> Setup:
     return write
 
 
+def each_of(*setups: Setup) -> Setup:
+    def prepare(monkeypatch: pytest.MonkeyPatch) -> None:
+        for setup in setups:
+            setup(monkeypatch)
+
+    return prepare
+
+
 def recipe_with(old: str, new: str, name: str = "other.yaml") -> Setup:
     """The recipe, one part of it changed, under another name."""
     assert old in RECIPE
@@ -360,6 +368,10 @@ SETUPS: dict[str, Setup] = {
     "one pair only": holds("other.tsv", "ab\tA B\n"),
     "one source only": holds("other.tsv", "ab\tA B\nab\tA P\n"),
     "standard input that is empty": recipe_with("pairs.tsv", '"-"'),
+    "a row of standard input with too few columns": each_of(
+        recipe_with("pairs.tsv", '"-"'), holds("words.tsv", "ab\tA B\ncd\n")
+    ),
+    "text of standard input that is not UTF-8": holds("words.tsv", "café\n".encode("latin-1")),
     "standard input twice": recipe_with("pairs.tsv", '"-", dev: "-"'),
     "an image that is not there": two_images(None),
     "a file that is no image": two_images(b"no image"),

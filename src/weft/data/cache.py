@@ -16,7 +16,7 @@ import sentencepiece
 
 from weft.data.captions import digest_of_images
 from weft.data.first_line import first_rows
-from weft.data.read import CHUNK, STDIN, has_source, names, opened, reading
+from weft.data.read import CHUNK, STDIN, called, has_source, names, opened, reading
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
 from weft.files import replaced, write_text
@@ -154,7 +154,25 @@ def concerning(key: str) -> Iterator[None]:
         raise WeftError(f"{key}: {error}") from None
 
 
-def spool(recipe: Recipe) -> Recipe:
+class Copies(dict[str, str]):
+    """What stands in the cache for what can be read only once: the copy's name, and what messages call it."""
+
+    def told(self, message: str) -> str:
+        for copy, name in self.items():
+            message = message.replace(copy, name)
+        return message
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """A WeftError in here that is about a copy names what was copied."""
+        try:
+            yield
+        except WeftError as error:
+            error.args = (self.told(str(error)),)
+            raise
+
+
+def spool(recipe: Recipe) -> tuple[Recipe, Copies]:
     """The recipe with a copy in the cache, named by its content, for standard input and for each pipe in its data.
 
     Raises WeftError where standard input stands in more than one place.
@@ -168,23 +186,27 @@ def spool(recipe: Recipe) -> Recipe:
         raise WeftError(
             f"data: standard input ('{STDIN}') can be read only once; it stands in {given.count(STDIN)} places"
         )
+    copies = Copies()
     if not any(map(once_only, given)):
-        return recipe
-    copies = {
-        "train": copied(data.train),
-        "also": [mixed.model_copy(update={"train": copied(mixed.train)}) for mixed in data.also],
-        "dev": None if data.dev is None else copied(data.dev),
+        return recipe, copies
+    read_from = {
+        "train": copied(data.train, copies),
+        "also": [mixed.model_copy(update={"train": copied(mixed.train, copies)}) for mixed in data.also],
+        "dev": None if data.dev is None else copied(data.dev, copies),
     }
-    return recipe.model_copy(update={"data": data.model_copy(update=copies)})
+    return recipe.model_copy(update={"data": data.model_copy(update=read_from)}), copies
 
 
-def copied(files: Files) -> Files:
-    if isinstance(files, Parallel):
-        target = [copy_of(name, False) for name in names(files.target)]
-        if files.source is None:
-            return Parallel(source=None, target=target)
-        return Parallel(source=[copy_of(name, False) for name in names(files.source)], target=target)
-    return [copy_of(name, True) for name in names(files)]
+def copied(files: Files, copies: Copies) -> Files:
+    def each(given: str | list[str], of_pairs: bool) -> list[str]:
+        found = {name: copy_of(name, of_pairs) for name in names(given)}
+        copies.update({copy: called(name) for name, copy in found.items() if copy != name})
+        return [found[name] for name in names(given)]
+
+    if not isinstance(files, Parallel):
+        return each(files, True)
+    target = each(files.target, False)
+    return Parallel(source=None if files.source is None else each(files.source, False), target=target)
 
 
 def once_only(name: str) -> bool:

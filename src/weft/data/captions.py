@@ -13,6 +13,7 @@ from weft.data.images import NUMBERED, IdxFile, idx_sizes, is_parquet
 from weft.data.read import (
     STDIN,
     Pair,
+    called,
     csv_rows,
     expanded,
     names,
@@ -38,7 +39,7 @@ def pairs_for(recipe: Recipe, files: Files, columns: Columns, key: str = "the pa
     pairs = untagged_pairs(recipe, files, columns)
     if not recipe.tags:
         return pairs
-    return tagged(pairs, recipe.tags, f"{key} ({', '.join(names(files))})", bool(recipe.factors))
+    return tagged(pairs, recipe.tags, f"{key} ({', '.join(map(called, names(files)))})", bool(recipe.factors))
 
 
 def untagged_pairs(recipe: Recipe, files: Files, columns: Columns) -> Iterator[Pair]:

@@ -157,19 +157,20 @@ def prepare(
     try:
         cache.mkdir(parents=True, exist_ok=True)
         remove_abandoned(cache)
-        recipe = spool(direction.turned(recipe))
+        recipe, copies = spool(direction.turned(recipe))
         check(recipe, vocabularies[0] if vocabularies else source)
-        print_of_data = fingerprint(recipe, vocabularies, source, target)
-        folder = cache / key(print_of_data + place_of_images(recipe))
-        if folder.is_dir():
-            try:
-                return open_prepared(folder, recipe, print_of_data)
-            except WeftError as error:
-                report(f"the cached data cannot be used and is made anew: {error}")
-                shutil.rmtree(folder)
-        with new_folder(folder) as unfinished:
-            Preparation(recipe, unfinished, report).run(vocabularies, source, target)
-        return open_prepared(folder, recipe, print_of_data)
+        with copies.naming():
+            print_of_data = fingerprint(recipe, vocabularies, source, target)
+            folder = cache / key(print_of_data + place_of_images(recipe))
+            if folder.is_dir():
+                try:
+                    return open_prepared(folder, recipe, print_of_data)
+                except WeftError as error:
+                    report(f"the cached data cannot be used and is made anew: {error}")
+                    shutil.rmtree(folder)
+            with new_folder(folder) as unfinished:
+                Preparation(recipe, unfinished, report).run(vocabularies, source, target)
+            return open_prepared(folder, recipe, print_of_data)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WeftError(f"{cache}: the disk is full; free some space, or set WEFT_CACHE to another disk") from None

@@ -72,6 +72,11 @@ def read_pairs(files: Files, columns: Columns) -> Iterator[Pair]:
             yield from pairs
 
 
+def called(name: str) -> str:
+    """What messages call a file."""
+    return "standard input" if name == STDIN else name
+
+
 def read_lines(path: str) -> Iterator[str]:
     """The lines of a UTF-8 file, compressed or not, or of standard input (`-`), without their ends.
 
@@ -83,18 +88,18 @@ def read_lines(path: str) -> Iterator[str]:
         held: list[bytes] = []
         while chunk := stream.read1(CHUNK):
             if b"\0" in chunk:
-                raise binary(path, b"".join([*held, chunk]), number, position)
+                raise binary(called(path), b"".join([*held, chunk]), number, position)
             cut = chunk.rfind(b"\n") + 1
             if not cut:
                 held.append(chunk)
                 continue
             block = b"".join([*held, chunk[:cut]])
             held = [chunk[cut:]]
-            lines = decoded(path, block, number, position).replace("\r\n", "\n").split("\n")
+            lines = decoded(called(path), block, number, position).replace("\r\n", "\n").split("\n")
             lines.pop()
             yield from lines
             number, position = number + len(lines), position + len(block)
-        if rest := decoded(path, b"".join(held), number, position):
+        if rest := decoded(called(path), b"".join(held), number, position):
             yield rest
 
 
@@ -260,7 +265,7 @@ def pairs_of(name: str, columns: Columns) -> Iterator[Pair]:
                 f"{name}: not known to hold pairs: its first line has no tab; supported are {FORMATS} "
                 f"(parallel text is given as {{source: FILE, target: FILE}})"
             )
-    yield from reader(name, lines, columns)
+    yield from reader(called(name), lines, columns)
 
 
 def suffix_of(name: str | Path) -> str:
