@@ -112,8 +112,9 @@ def trained(
         try:
             trainer = Trainer(recipe, model, data, folder, heard, layout, processes)
             start.begin(trainer)
-            unless_begun.pop_all()
             with signals(trainer):
+                trainer.begin()
+                unless_begun.pop_all()
                 ending = trainer.run()
         finally:
             for listener in heard:
