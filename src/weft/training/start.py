@@ -22,8 +22,9 @@ from weft.data.direction import turned
 from weft.data.first_line import first_rows
 from weft.data.series import PreparedSeries
 from weft.data.tokenizer import Tokenizer, load_source
+from weft.data.turns import TURN
 from weft.data.vectors import read_vectors, width_of
-from weft.data.vocabulary import Vocabulary
+from weft.data.vocabulary import SPACE, Vocabulary
 from weft.errors import WeftError, counted
 from weft.models import directory
 from weft.models.directory import Loaded
@@ -165,6 +166,8 @@ class Start:
             shared = weft.recipe.load(folder / directory.RECIPE).vocabulary.shared
             name = directory.SOURCE if side == "source" or shared else directory.TARGET
             vocabulary = Vocabulary.load(folder / name)
+            if own is None and side == "source" and self.recipe.data.columns.turns:
+                check_turns(run, vocabulary)
         if own is None:
             self.note(f"{side} vocabulary from {run}: {counted(vocabulary.size, 'piece')}")
         return vocabulary
@@ -298,7 +301,17 @@ def same_pieces_asked(before: Recipe, now: Recipe) -> bool:
         for recipe in (before, now)
     )
     then["gaps"], wanted["gaps"] = (recipe.data.gaps is not None for recipe in (before, now))
+    then["turns"], wanted["turns"] = (recipe.data.columns.turns is not None for recipe in (before, now))
     return then == wanted and (now.data.direction != "both" or before.data.direction == "both")
+
+
+def check_turns(run: str, vocabulary: Vocabulary) -> None:
+    """WeftError where sources that are conversations would lose what stands between their turns."""
+    if SPACE + TURN not in vocabulary.pieces(range(vocabulary.size)):
+        raise WeftError(
+            f"the vocabulary of {run} has no piece {TURN}, which stands between turns (data.columns.turns); expected "
+            f"that of a run of conversations"
+        )
 
 
 def check_same_model(run: str, before: Recipe, now: Recipe) -> None:
