@@ -27,6 +27,7 @@ import weft.recipe
 from weft.data.cache import cache_folder, digest, spool
 from weft.data.corpus import Corpus, Prepared, prepare
 from weft.data.read import read_pairs
+from weft.data.store import Store
 from weft.data.survey import hash64
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
@@ -343,10 +344,10 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, cache: Path, file: str) ->
 
 def test_missing_and_damaged_corpora_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeftError, match=r"examples\.arrow: no such corpus"):
-        Corpus.open(tmp_path)
+        Store.open(tmp_path)
     (tmp_path / "examples.arrow").write_bytes(b"ARROW1")
     with pytest.raises(WeftError, match=r"examples\.arrow: damaged"):
-        Corpus.open(tmp_path)
+        Store.open(tmp_path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -57,17 +57,6 @@ class Corpus:
             self.source_lengths = np.concatenate([source, target]) + np.int32(1)
             self.target_lengths = np.concatenate([target, source])
 
-    @classmethod
-    def open(
-        cls,
-        folder: Path,
-        tokens: tuple[int, int] | None = None,
-        positions: int = 0,
-        factored: Vocabulary | None = None,
-    ) -> Corpus:
-        """What `preparation` left in a folder; WeftError where it is missing or damaged."""
-        return cls(Store.open(folder), tokens, positions, factored)
-
     def __len__(self) -> int:
         return len(self.source_lengths)
 
@@ -201,7 +190,7 @@ def open_prepared(folder: Path, recipe: Recipe, data: str) -> Prepared:
     tokens = direction.tokens(source) if recipe.data.direction == "both" else None
     positions = recipe.model.input.positions if recipe.model.input.kind == "image" else 0
     factored = source if source.factors else None
-    train, dev = (Corpus.open(folder / part, tokens, positions, factored) for part in ("train", "dev"))
+    train, dev = (Corpus(Store.open(folder / part), tokens, positions, factored) for part in ("train", "dev"))
     weights = [1.0, *(mixed.weight for mixed in recipe.data.also)]
     mix = Mix([part.kept for part in counts.parts], weights, ways=1 if tokens is None else 2)
     return Prepared(train, dev, source, target, counts, data, mix)

@@ -18,7 +18,7 @@ from weft.search.diverse import Diverse
 from weft.search.hypothesis import Limits
 from weft.search.rules import Exactly, MinLength, Never, NoRepeat, Prefixed, Repetition, Rule, Spans, Without
 from weft.search.sampling import Draw, Gumbel, Sample
-from weft.tasks.line import Encoded
+from weft.tasks.line import Encoded, check_room
 
 KINDS = {
     "beam": ("beam", "diverse", "gumbel"),
@@ -78,7 +78,7 @@ class Strategy:
             for tokens, line in zip(least, lines, strict=True)
         ]
         if self.longest is not None:
-            self.check_room(lines, least, self.longest)
+            check_room("decoder", lines, least, self.longest)
             caps = [min(cap, self.longest) for cap in caps]
         return Limits(
             begin=self.target.bos,
@@ -89,15 +89,6 @@ class Strategy:
             n_best=self.n_best,
             attention=attention,
         )
-
-    @staticmethod
-    def check_room(lines: Sequence[Encoded], least: Sequence[int], longest: int) -> None:
-        for tokens, line in zip(least, lines, strict=True):
-            if tokens > longest:
-                raise WeftError(
-                    f"line {line.number + 1}: its output has {tokens} tokens or more, but model.decoder.positions is "
-                    f"{longest + 1}, one of them for the end"
-                )
 
     def chooser(self, lines: Sequence[Encoded], limits: Limits, device: torch.device) -> Chooser:
         settings, numbers, longest = self.settings, [line.number for line in lines], max(limits.max_lengths)
