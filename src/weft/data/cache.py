@@ -14,8 +14,7 @@ from typing import Any
 
 import sentencepiece
 
-from weft.data.captions import digest_of_images
-from weft.data.first_line import first_rows
+from weft.data import captions, direction, factors, first_line, tagged
 from weft.data.read import CHUNK, STDIN, called, has_source, names, opened, reading
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
@@ -49,13 +48,16 @@ def fingerprint(
 ) -> str:
     """The same for the same contents of the files to train on and to develop with, and the same settings of theirs.
 
-    What is done to an example each time that it is trained on has no part in it: noise, sampling, weights of a mix.
+    Each form of data adds what it alone has (`shaping`), and nothing where the recipe has it not, so that a run from
+    before there was such a form goes on. What is done to an example each time that it is trained on has no part in it:
+    noise, sampling, weights of a mix.
     `source`, such as the tokenizer of a pretrained encoder, and `target` are given where the other is learnt.
     """
     data = recipe.data
     shaping = {"columns", "max_length", "duplicates", "gaps"}
+    said_elsewhere = {"columns": {"header", "factors"} if not data.columns.factors else {"header"}}
     settings: dict[str, Any] = {
-        "data": data.model_dump(mode="json", include=shaping, exclude={"columns": {"header"}}, exclude_none=True),
+        "data": data.model_dump(mode="json", include=shaping, exclude=said_elsewhere, exclude_none=True),
         "dev_fraction": data.dev_fraction if data.dev is None else None,
         "shared": recipe.vocabulary.shared,
         "vocabulary": (
@@ -68,33 +70,20 @@ def fingerprint(
         "train": list(contents(data.train)),
         "dev": None if data.dev is None else list(contents(data.dev)),
     }
-    if not data.columns.factors:
-        del settings["data"]["columns"]["factors"]  # as in runs from before there were any
-    if recipe.factors:
-        own = vocabularies and vocabularies[0].factors
-        settings["factors"] = own.record() if own else recipe.vocabulary.factors.model_dump()
     if data.also:
         settings["also"] = []
     for number, mixed in enumerate(data.also):
         with concerning(f"data.also.{number}.train"):
             settings["also"].append(list(contents(mixed.train)))
-    if not data.columns.named:
-        rows = first_rows(data.trained_on, data.columns).values()
-        if any(row.is_header != row.was_header for row in rows):  # else as in runs from before that was kept
-            settings["headers"] = [row.is_header for row in rows]
-    if data.direction == "both":
-        settings["direction"] = data.direction
     if vocabularies is None and source is not None:
         settings["tokenizer"] = blake2b(source.model_bytes).hexdigest()
     if vocabularies is None and target is not None:
         settings["target"] = blake2b(target.model_bytes).hexdigest()
     if keeps_text(recipe):
         settings["text"] = True
-    if recipe.tags == "labels":
-        settings["labels"] = True
-    if recipe.model.input.kind == "image":
-        settings["image"] = recipe.model.input.model_dump(include={"height", "width", "colour", "fit"})
-        settings["images"] = [digest_of_images(recipe, files) for files in data.trained_on]
+    settings |= factors.shaping(recipe, vocabularies[0].factors if vocabularies else None)
+    for form in (first_line, direction, tagged, captions):
+        settings |= form.shaping(recipe)
     return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from hashlib import blake2b, file_digest
 from pathlib import Path
+from typing import Any
 
 from weft.data.cells import listed, place_of
 from weft.data.gaps import read_gaps
@@ -161,6 +162,17 @@ def rows_of(name: str) -> Iterator[tuple[int, list[str]]]:
         return
     for number, line in enumerate(read_lines(name), 1):
         yield number, [str(value) for value in json.loads(line or "{}").values()]
+
+
+def shaping(recipe: Recipe) -> dict[str, Any]:
+    """How large images are kept, and what is in those that have files of their own."""
+    images = recipe.model.input
+    if images.kind != "image":
+        return {}
+    return {
+        "image": images.model_dump(include={"height", "width", "colour", "fit"}),
+        "images": [digest_of_images(recipe, files) for files in recipe.data.trained_on],
+    }
 
 
 def digest_of_images(recipe: Recipe, files: Files) -> str:

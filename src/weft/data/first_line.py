@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from weft.data.cells import listed, place_of, short
 from weft.data.header import FIRST_ROLES, are_roles
 from weft.data.images import idx_sizes
 from weft.data.read import STDIN, Row, csv_rows, expanded, read_lines, reads_as_header, suffix_of, tsv_rows
-from weft.errors import counted
-from weft.recipe import Columns, Files, Parallel
+from weft.errors import WeftError, counted
+from weft.recipe import Columns, Files, Parallel, Recipe
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,24 @@ def first_lines(given: Sequence[Files], columns: Columns, recipe: str = "") -> l
 
 
 def first_rows(given: Sequence[Files], columns: Columns) -> dict[str, FirstRow]:
-    """Those of the files that have rows of cells, by the files' names."""
-    files = dict.fromkeys(name for some in given if not isinstance(some, Parallel) for name in expanded(some))
-    return {name: row for name in files if (row := first_row(name, columns))}
+    """Those of the files that have rows of cells, by the files' names; what cannot be read is left to `read_pairs`."""
+    found: dict[str, FirstRow] = {}
+    for name in (name for some in given if not isinstance(some, Parallel) for name in expanded(some)):
+        with suppress(WeftError):
+            if row := first_row(name, columns):
+                found[name] = row
+    return found
+
+
+def shaping(recipe: Recipe) -> dict[str, Any]:
+    """Which first rows are headers, where that is not as it was before runs kept it."""
+    data = recipe.data
+    if data.columns.named:
+        return {}
+    rows = first_rows(data.trained_on, data.columns).values()
+    if all(row.is_header == row.was_header for row in rows):
+        return {}
+    return {"headers": [row.is_header for row in rows]}
 
 
 def first_row(name: str, columns: Columns) -> FirstRow | None:
