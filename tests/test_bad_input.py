@@ -17,8 +17,10 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 from encoders import write_bert
@@ -221,6 +223,10 @@ def two_images(second: bytes | None, *others: Setup) -> Setup:
     return write
 
 
+def parquet(name: str, **columns: list[Any]) -> Setup:
+    return lambda _: pyarrow.parquet.write_table(pyarrow.table(columns), name)
+
+
 def idx(*sizes: int, lacking: int = 0) -> bytes:
     """An IDX file of zeros."""
     count = math.prod(sizes) - lacking
@@ -381,6 +387,24 @@ SETUPS: dict[str, Setup] = {
     "fewer labels than images": two_images(image(), holds("images.idx", idx(2, 4, 4)), holds("labels.idx", idx(1))),
     "an IDX file that was cut off": two_images(
         image(), holds("images.idx", idx(2, 4, 4, lacking=1)), holds("labels.idx", idx(2))
+    ),
+    "images in a folder that is not there": two_images(image()),
+    "a folder in place of an image": two_images(image(), holds("folder.tsv", "images/1.png\tA\nimages\tB\n")),
+    "labels in place of images": two_images(image(), holds("labels.idx", idx(2))),
+    "images in place of labels": two_images(image(), holds("images.idx", idx(2, 4, 4))),
+    "images of IDX without captions": two_images(image(), holds("images.idx", idx(2, 4, 4))),
+    "an IDX file of other numbers": two_images(
+        image(), holds("images.idx", b"\0\0\x0d" + idx(2, 4, 4)[3:]), holds("labels.idx", idx(2))
+    ),
+    **dict.fromkeys(
+        ["a column of Parquet that holds no images", "a column of images that is not there"],
+        two_images(image(), parquet("words.parquet", number=[1, 2], caption=["A B", "B A"])),
+    ),
+    "an image of Parquet that is none": two_images(
+        image(), parquet("words.parquet", image=[image(), b"no image"], caption=["A B", "B A"])
+    ),
+    "an image that Parquet names and is not there": two_images(
+        image(), parquet("words.parquet", image=["images/1.png", "pictures/3.png"], caption=["A B", "B A"])
     ),
     "text for a model of images": two_images(image()),
     "a grid without positions": two_images(image()),
