@@ -17,8 +17,10 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 from encoders import write_bert
@@ -111,6 +113,14 @@ def holds(name: str, content: str | bytes) -> Setup:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
     return write
+
+
+def each_of(*setups: Setup) -> Setup:
+    def prepare(monkeypatch: pytest.MonkeyPatch) -> None:
+        for setup in setups:
+            setup(monkeypatch)
+
+    return prepare
 
 
 def recipe_with(old: str, new: str, name: str = "other.yaml") -> Setup:
@@ -213,6 +223,10 @@ def two_images(second: bytes | None, *others: Setup) -> Setup:
     return write
 
 
+def parquet(name: str, **columns: list[Any]) -> Setup:
+    return lambda _: pyarrow.parquet.write_table(pyarrow.table(columns), name)
+
+
 def idx(*sizes: int, lacking: int = 0) -> bytes:
     """An IDX file of zeros."""
     count = math.prod(sizes) - lacking
@@ -227,6 +241,15 @@ def unequal(_: pytest.MonkeyPatch) -> None:
 def changed_data(_: pytest.MonkeyPatch) -> None:
     data = Path("pairs.tsv")
     data.write_text(data.read_text().replace("F", "G"))
+
+
+def begun_before_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """runs/old, whose first line was a pair, as in runs from before first lines were looked at."""
+    holds("words.tsv", "en\tde\n" + "a line of text\teine Zeile Text\n" * 3 + "another\tnoch eine\n")(monkeypatch)
+    recipe_with("pairs.tsv", "words.tsv")(monkeypatch)
+    train("other.yaml", "name=old", "data.columns.header=false", "training.steps=1", say=lambda line: None)
+    recipe = Path("runs/old/recipe.yaml")
+    recipe.write_text(recipe.read_text().replace("header: false", "header: null"))
 
 
 def another_width(_: pytest.MonkeyPatch) -> None:
@@ -339,6 +362,7 @@ SETUPS: dict[str, Setup] = {
     "labels read off nothing": labels,
     "a window that sees nothing": labels,
     "a first label": labels_learnt,
+    "an order of predicted labels": labels_learnt,
     "labels beside other outputs": labels_learnt,
     "no pair with two sides": holds("words.tsv", "ab\t\n\tA B\n \t \n"),
     "an empty file": holds("words.tsv", ""),
@@ -351,6 +375,10 @@ SETUPS: dict[str, Setup] = {
     "one pair only": holds("other.tsv", "ab\tA B\n"),
     "one source only": holds("other.tsv", "ab\tA B\nab\tA P\n"),
     "standard input that is empty": recipe_with("pairs.tsv", '"-"'),
+    "a row of standard input with too few columns": each_of(
+        recipe_with("pairs.tsv", '"-"'), holds("words.tsv", "ab\tA B\ncd\n")
+    ),
+    "text of standard input that is not UTF-8": holds("words.tsv", "café\n".encode("latin-1")),
     "standard input twice": recipe_with("pairs.tsv", '"-", dev: "-"'),
     "an image that is not there": two_images(None),
     "a file that is no image": two_images(b"no image"),
@@ -359,6 +387,24 @@ SETUPS: dict[str, Setup] = {
     "fewer labels than images": two_images(image(), holds("images.idx", idx(2, 4, 4)), holds("labels.idx", idx(1))),
     "an IDX file that was cut off": two_images(
         image(), holds("images.idx", idx(2, 4, 4, lacking=1)), holds("labels.idx", idx(2))
+    ),
+    "images in a folder that is not there": two_images(image()),
+    "a folder in place of an image": two_images(image(), holds("folder.tsv", "images/1.png\tA\nimages\tB\n")),
+    "labels in place of images": two_images(image(), holds("labels.idx", idx(2))),
+    "images in place of labels": two_images(image(), holds("images.idx", idx(2, 4, 4))),
+    "images of IDX without captions": two_images(image(), holds("images.idx", idx(2, 4, 4))),
+    "an IDX file of other numbers": two_images(
+        image(), holds("images.idx", b"\0\0\x0d" + idx(2, 4, 4)[3:]), holds("labels.idx", idx(2))
+    ),
+    **dict.fromkeys(
+        ["a column of Parquet that holds no images", "a column of images that is not there"],
+        two_images(image(), parquet("words.parquet", number=[1, 2], caption=["A B", "B A"])),
+    ),
+    "an image of Parquet that is none": two_images(
+        image(), parquet("words.parquet", image=[image(), b"no image"], caption=["A B", "B A"])
+    ),
+    "an image that Parquet names and is not there": two_images(
+        image(), parquet("words.parquet", image=["images/1.png", "pictures/3.png"], caption=["A B", "B A"])
     ),
     "text for a model of images": two_images(image()),
     "a grid without positions": two_images(image()),
@@ -401,6 +447,7 @@ SETUPS: dict[str, Setup] = {
     "something in the way": holds("runs/other/notes.txt", "mine\n"),
     "a run that is being trained": being_trained,
     "data that changed since the run began": changed_data,
+    "a first line that was read otherwise": begun_before_headers,
     "a full disk while data is prepared": full_disk("cache"),
     "a full disk before the first step": full_disk("runs/other"),
     "a full disk while it trains": full_disk("runs/other/checkpoints"),

@@ -49,17 +49,27 @@ def test_columns_parallel_text_and_several_files_are_the_same_pairs(run_weft, mo
         (tmp_path / "table.csv", "--columns-source", "word", "--columns-target", "sounds"),
         (tmp_path / "part0.tsv", tmp_path / "part1.tsv"),
     ):
-        assert run_weft("evaluate", model, *arguments) == (0, expected, "")
+        assert run_weft("evaluate", model, *arguments)[:2] == (0, expected)
+
+
+@pytest.mark.parametrize("score", [[], ["--score"]])
+def test_what_a_first_line_is_taken_for_is_told(run_weft, model, pairs_file, tmp_path, score):
+    (tmp_path / "headed.tsv").write_text("word\tphonemes\n" + pairs_file.read_text())
+    for name, what, value in ((pairs_file, "a pair", "true"), (tmp_path / "headed.tsv", "a header", "false")):
+        err = run_weft("evaluate", model, name, *score)[2]
+        assert err.startswith(f"weft: {name}: the first line is taken for {what}, '")
+        assert err.partition("\n")[0].endswith(f"data.columns.header={value} in {model / 'recipe.yaml'})")
+    assert run_weft("evaluate", model, name, "--columns-source", "word", "--columns-target", "phonemes")[2] == ""
 
 
 def test_pairs_without_text_are_counted(run_weft, model, tmp_path):
     pairs = tmp_path / "test.tsv"
     pairs.write_text("cat\tK AE T\n\t\ncat\t\n")
     code, out, err = run_weft("evaluate", model, pairs)
-    assert (code, err) == (0, "weft: 2 pairs with an empty side are left out\n")
+    assert code == 0 and err.startswith("weft: 2 pairs with an empty side are left out\n")
     assert "1 item;" in out
     pairs.write_text("cat\tK AE T\n\t\n")
-    assert run_weft("evaluate", model, pairs)[2] == "weft: 1 pair with an empty side is left out\n"
+    assert run_weft("evaluate", model, pairs)[2].startswith("weft: 1 pair with an empty side is left out\n")
     pairs.write_text("\n")
     code, _, err = run_weft("evaluate", model, pairs)
     assert code == 2 and f"{pairs}: there is no pair to score" in err

@@ -26,10 +26,12 @@ import weft.data.store
 import weft.recipe
 from weft.data.cache import cache_folder, digest, spool
 from weft.data.corpus import Corpus, Prepared, prepare
+from weft.data.read import read_pairs
+from weft.data.store import Store
 from weft.data.survey import hash64
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
-from weft.recipe import Recipe
+from weft.recipe import Columns, Recipe
 
 WORDS = {"kind": "word"}
 LINES = [(f"a{n} b{n % 7} c", f"x{n} y{n % 5}") for n in range(200)]
@@ -342,10 +344,10 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, cache: Path, file: str) ->
 
 def test_missing_and_damaged_corpora_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeftError, match=r"examples\.arrow: no such corpus"):
-        Corpus.open(tmp_path)
+        Store.open(tmp_path)
     (tmp_path / "examples.arrow").write_bytes(b"ARROW1")
     with pytest.raises(WeftError, match=r"examples\.arrow: damaged"):
-        Corpus.open(tmp_path)
+        Store.open(tmp_path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -420,11 +422,34 @@ def test_standard_input_is_kept_by_content(tmp_path: Path, monkeypatch: pytest.M
     prepared = prepare(recipe("-"))
     assert len(prepared.train) + len(prepared.dev) == len(LINES)
     stdin(monkeypatch, content)
-    copy = spool(recipe("-"))
+    copy, _ = spool(recipe("-"))
     assert not made_anew(copy)
     stdin(monkeypatch, "".join(json.dumps({"source": s, "target": t}) + "\n" for s, t in LINES))
     assert dev_texts(prepare(recipe("-"))) == dev_texts(prepared)
     assert "can be read only once; it stands in 2 places" in refused(recipe("-", dev="-"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a\tb\nc\n", ":2: 1 column found, 2 expected"),
+        ('{"source": "a"}\n', ":1: no key 2 with a string: 1 such key found"),
+    ],
+)
+def test_what_is_wrong_in_standard_input_is_told_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, message: str
+) -> None:
+    stdin(monkeypatch, content)
+    assert refused(recipe("-")) == f"standard input{message}"
+    stdin(monkeypatch, content)
+    assert (
+        refused(recipe(tsv(tmp_path / "a.tsv", LINES), also=[{"train": "-"}]))
+        == f"data.also.0.train: standard input{message}"
+    )
+    stdin(monkeypatch, content)
+    with pytest.raises(WeftError) as caught:
+        list(read_pairs("-", Columns()))
+    assert str(caught.value) == f"standard input{message}"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

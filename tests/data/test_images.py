@@ -162,5 +162,5 @@ def test_damaged_idx_files(tmp_path):
     with pytest.raises(WeftError, match="not an IDX file"):
         reader().read(f"{path}#1")
     write_idx(path, noise(9))
-    with pytest.raises(WeftError, match="holds 0 sizes for each item; an image has 2"):
+    with pytest.raises(WeftError, match="an IDX file of size 9; expected 3 sizes, of images: how many, rows, columns"):
         reader().read(f"{path}#1")

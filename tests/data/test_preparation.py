@@ -15,6 +15,7 @@ import pytest
 import weft.data.preparation
 import weft.data.workers
 import weft.recipe
+from weft.data import captions, direction, factors, first_line, tagged
 from weft.data.cache import fingerprint
 from weft.data.corpus import Corpus, Prepared, prepare
 from weft.data.survey import hash64
@@ -229,6 +230,21 @@ def key(settings: Recipe) -> str:
 def test_what_changes_the_stored_data_changes_the_key(change: Callable[[], Recipe]) -> None:
     others = [recipe(), recipe(SHARED), sampled(0.0, 0.0)]
     assert key(change()) not in {key(other) for other in others}
+
+
+def test_what_first_lines_are_taken_for_is_part_of_the_key(tmp_path: Path) -> None:
+    tsv("h.tsv", [("en", "de"), *(("some words", "einige Worte") for _ in range(9))])
+    found, *said = (key(recipe(train="h.tsv", columns={"header": header})) for header in (None, True, False))
+    assert found == said[0] != said[1]
+    said = [key(recipe(columns={"header": header})) for header in (True, False)]
+    assert said[0] != said[1] == key(recipe())
+
+
+def test_a_form_that_data_has_not_leaves_no_trace_in_the_key() -> None:
+    plain = recipe()
+    assert factors.shaping(plain, None) == {}
+    assert [form.shaping(plain) for form in (captions, direction, first_line, tagged)] == [{}] * 4
+    assert direction.shaping(recipe(SHARED, direction="both")) == {"direction": "both"}
 
 
 def sampled(source: float, target: float, **data: Any) -> Recipe:

@@ -23,7 +23,7 @@ from weft.data import read
 from weft.data.first_line import first_lines
 from weft.data.read import data_files, read_lines, read_pairs
 from weft.errors import WeftError
-from weft.recipe import Columns, Data, Files, Parallel
+from weft.recipe import Columns, Files, Parallel
 
 PAIRS = [("one two", "eins zwei"), ("naïve\u2028line", "\x85x\x0by\x1c"), (' "quoted" ', "a,b ")]
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
@@ -36,10 +36,6 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 
 def pairs(files: Files | Path, **columns: str | int) -> list[tuple[str, str]]:
     return list(read_pairs(str(files) if isinstance(files, Path) else files, Columns.model_validate(columns)))
-
-
-def data(files: Files | Path, **columns: str | int) -> Data:
-    return Data.model_validate({"train": str(files) if isinstance(files, Path) else files, "columns": columns})
 
 
 def parallel(source: Path, target: Path) -> Parallel:
@@ -250,7 +246,7 @@ def test_a_first_row_that_names_languages_over_text_is_a_header(
     assert pairs(path, header=True) == following
     assert pairs(path, header=False) == [first, *following]
     what, value = ("a header", "false") if header else ("a pair", "true")
-    (told,) = first_lines(data(path))
+    (told,) = first_lines([str(path)], Columns())
     assert told.startswith(f"{path}: the first line is taken for {what}, '{first[0]}' and '{first[1]}'  (if it ")
     assert told.endswith(f"data.columns.header={value})")
 
@@ -261,10 +257,12 @@ def test_what_first_lines_are_taken_for_is_told_where_nobody_has_said_it(tmp_pat
     put(tmp_path / "d.csv", "src,tgt\na,b\n")
     put(tmp_path / "e.jsonl", '{"source": "a", "target": "b"}\n')
     files = [str(tmp_path / "*.csv"), str(tmp_path / "e.jsonl")]
-    header, others = first_lines(data(files))
+    header, others = first_lines([files], Columns())
     assert header.startswith(f"{tmp_path}/d.csv: the first line is taken for a header, 'src' and 'tgt'  (")
     assert others.startswith(f"{tmp_path}/a.csv: the first line is taken for a pair, 'a' and 'x', and that of 2 more")
-    assert first_lines(data(files, header=False)) == first_lines(data(files, source="src", target="tgt")) == []
+    assert (
+        first_lines([files], Columns(header=False)) == first_lines([files], Columns(source="src", target="tgt")) == []
+    )
 
 
 def test_short_rows_are_refused_and_empty_rows_are_empty_pairs(tmp_path: Path) -> None:

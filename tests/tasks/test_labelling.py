@@ -100,6 +100,12 @@ def test_what_must_and_must_not_be_there(model: weft.Model) -> None:
         model.predict(LINES, prefix=["food", "", ""])
 
 
+def test_what_is_about_order_has_no_part_in_sets(model: weft.Model) -> None:
+    for option in ({"no_repeat_ngram": 2}, {"length_penalty": 0.5}):
+        with pytest.raises(WeftError, match=r"has no part in model\.decoder\.kind: labels, which are a set"):
+            model.predict(LINES, **option)
+
+
 def test_each_label_and_the_end_have_a_row_of_attention(model: weft.Model) -> None:
     for one in model.predict(LINES, attention=True):
         assert one.attention is not None

@@ -232,6 +232,27 @@ def test_data_that_changed_cannot_be_gone_on_with(recipe_file: Write) -> None:
         weft.train(recipe, say=quiet)
 
 
+def test_a_run_goes_on_with_its_first_line_as_it_was_read_when_it_began(recipe_file: Write) -> None:
+    recipe = recipe_file("rnn")
+    run, pairs = recipe.parent / "runs/run", recipe.parent / "pairs.tsv"
+    text = "".join(f"{line}\n" for line in ["en\tde", *(f"{'a b c ' * 9}\t{'b a c ' * 9}" for _ in range(30))])
+    pairs.write_text(text + pairs.read_text())
+    weft.train(recipe, "training.steps=4", "data.columns.header=false", say=quiet)
+    kept = run / "recipe.yaml"
+    kept.write_text(kept.read_text().replace("header: false", "header: null"))  # as before first lines were looked at
+    for again in (recipe, run):
+        with pytest.raises(WeftError) as caught:
+            weft.train(again, "training.steps=8", say=quiet)
+        assert str(caught.value) == (
+            f"{pairs}: the first line was a pair when {run} began, and is taken for a header now; "
+            f"go on as it began: weft train {run} data.columns.header=false"
+        )
+    with pytest.raises(WeftError, match="the first line was a pair"):
+        weft.train(run, "data.columns.header=true", say=quiet)
+    weft.train(run, "training.steps=6", "data.columns.header=false", say=quiet)
+    weft.train(run, "training.steps=8", say=quiet)  # which it has kept
+
+
 def test_a_run_of_another_recipe_is_refused(recipe_file: Write) -> None:
     recipe = recipe_file("rnn")
     weft.train(recipe, "training.steps=2", say=quiet)

@@ -26,7 +26,7 @@ from weft.models import directory
 from weft.models.directory import parameters
 from weft.models.seq2seq import Seq2Seq
 from weft.training.checkpoint import OPTIMIZER, states
-from weft.training.start import Start, resolved
+from weft.training.start import Start, resolved, same_pieces_asked
 from weft.training.trainer import Trainer
 
 PAGE = Path(__file__).parents[2] / "docs" / "start.md"
@@ -415,6 +415,23 @@ def test_a_vocabulary_that_cannot_be_taken(place: Path, settings: dict[str, Any]
     settings = {"vocabulary": {}, "start": {"target_vocabulary": "runs/first"}} | settings
     with pytest.raises((WeftError, ValueError), match=re.escape(message)):
         weft.train(write("second", **settings), say=quiet)
+
+
+def test_a_vocabulary_without_a_mark_between_turns_is_not_for_conversations(place: Path) -> None:
+    Path("talk.jsonl").write_text("".join(f'["w{n}", "w3", "w2", "w1"]\n' for n in range(20)))
+    talk = ("data.train=talk.jsonl", "data.columns.turns=2")
+    weft.train(write("first"), "training.steps=1", say=quiet)
+    weft.train(write("talk"), *talk, "training.steps=1", say=quiet)
+    starts = [write(f"from-{run}", start={"source_vocabulary": f"runs/{run}"}) for run in ("first", "talk")]
+    recipes = [weft.recipe.load(Path(start), talk) for start in starts]
+    with pytest.raises(WeftError) as caught:
+        Start(recipes[0], Path("runs/new"))
+    assert str(caught.value).startswith(
+        "start.source_vocabulary: the vocabulary of runs/first has no piece <turn>, which stands between turns"
+    )
+    assert Start(recipes[1], Path("runs/new")).source is not None
+    before = weft.recipe.load(Path("runs/first/recipe.yaml"))
+    assert not same_pieces_asked(before, recipes[1]) and same_pieces_asked(before, before)
 
 
 def test_a_recipe_without_a_start_stays_as_it_is(place: Path) -> None:

@@ -96,8 +96,10 @@ def test_an_error_that_is_not_memory_is_not_swallowed(recipe_file: Write, monkey
         raise RuntimeError("shapes do not fit")
 
     monkeypatch.setattr(Seq2Seq, "loss", broken)
+    recipe = recipe_file("rnn")
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        weft.train(recipe_file("rnn"), say=quiet)
+        weft.train(recipe, say=quiet)
+    assert not (recipe.parent / "runs").exists()  # for it failed in the trial of the longest batches
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:

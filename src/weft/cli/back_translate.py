@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
 
 def search_options(options: argparse.Namespace) -> dict[str, Any]:
     if options.sample:
-        return {"kind": "sample", "beam": 1} | ({} if options.seed is None else {"seed": options.seed})
+        return {"kind": "sample"} | ({} if options.seed is None else {"seed": options.seed})
     return {} if options.beam is None else {"kind": "beam", "beam": options.beam}
 
 

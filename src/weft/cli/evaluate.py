@@ -99,7 +99,9 @@ def run(options: argparse.Namespace) -> int:
             check_picture(Path(picture))
     files = chosen_files(options, recipe.data.test, recipe.data.gaps is None)
     several = recipe.validation.several_references if options.several_references is None else options.several_references
-    items = read_items(recipe, files, chosen_columns(options, recipe.data.columns), several, options.direction)
+    columns = chosen_columns(options, recipe.data.columns)
+    items = read_items(recipe, files, columns, several, options.direction)
+    tell_first_lines(options.model, files, columns)
     with naming_images(files, recipe):
         evaluation = evaluate(model, items, metrics, direction=options.direction, **search_options(options))
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
@@ -136,7 +138,7 @@ def naming_images(files: Files, recipe: Recipe) -> Iterator[None]:
 def run_reconstruction(options: argparse.Namespace, model: Model) -> int:
     """Print how far the images that an autoencoder gives back are from those that went in."""
     from weft.data.captions import pairs_for
-    from weft.data.read import names
+    from weft.data.read import called, names
     from weft.tasks.reconstruction import reconstructed, squared_error
 
     unused = {"--metrics": options.metrics, "--picture": options.picture, "--jsonl": options.jsonl}
@@ -147,7 +149,7 @@ def run_reconstruction(options: argparse.Namespace, model: Model) -> int:
     columns = chosen_columns(options, model.recipe.data.columns)
     images = [name for name, _ in pairs_for(model.recipe, files, columns) if name]
     if not images:
-        raise WeftError(f"{', '.join(names(files))}: there is no image to score")
+        raise WeftError(f"{', '.join(map(called, names(files)))}: there is no image to score")
     error = squared_error(*reconstructed(model, images))
     print(f"squared error {error:.5f} of values from 0 to 1\n{counted(len(images), 'image')}")
     return 0
@@ -156,7 +158,7 @@ def run_reconstruction(options: argparse.Namespace, model: Model) -> int:
 def run_score(options: argparse.Namespace) -> int:
     """Print log-probability, perplexity, log-probability of each token, source and target, a line a pair."""
     from weft.data.captions import pairs_for
-    from weft.data.read import names
+    from weft.data.read import called, names
     from weft.tasks.scored import perplexity
 
     unused = {"--metrics": options.metrics, "--picture": options.picture, "--confusion": options.confusion}
@@ -171,7 +173,8 @@ def run_score(options: argparse.Namespace) -> int:
     columns = chosen_columns(options, model.recipe.data.columns)
     pairs = directed_pairs(pairs_for(model.recipe, files, columns), options.direction)
     if not pairs:
-        raise WeftError(f"{', '.join(names(files))}: there is no pair to score")
+        raise WeftError(f"{', '.join(map(called, names(files)))}: there is no pair to score")
+    tell_first_lines(options.model, files, columns)
     scored = model.score(pairs, options.direction, options.batch_tokens or model.recipe.search.batch_tokens)
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     records = []
@@ -219,12 +222,21 @@ def chosen_columns(options: argparse.Namespace, columns: Columns) -> Columns:
     return columns.model_copy(update={"source": source, "target": target})
 
 
+def tell_first_lines(model: str, files: Files, columns: Columns) -> None:
+    """What the first lines of files are taken for, on standard error, and where that can be said."""
+    from weft.data.first_line import first_lines
+    from weft.models.directory import RECIPE
+
+    for line in first_lines([files], columns, str(Path(model) / RECIPE)):
+        print(f"weft: {line}", file=sys.stderr)
+
+
 def read_items(
     recipe: Recipe, files: Files, columns: Columns, several_references: bool, direction: Direction = "forward"
 ) -> list[Item]:
     """The items of the pairs whose two sides both have text, or of labels the first; says how many have not."""
     from weft.data.captions import pairs_for
-    from weft.data.read import names
+    from weft.data.read import called, names
     from weft.tasks.evaluate import items
 
     pairs = directed_pairs(pairs_for(recipe, files, columns), direction)
@@ -234,7 +246,7 @@ def read_items(
         told = counted(len(pairs) - len(usable), "pair with an empty side is", "pairs with an empty side are")
         print(f"weft: {told} left out", file=sys.stderr)
     if not usable:
-        raise WeftError(f"{', '.join(names(files))}: there is no pair to score")
+        raise WeftError(f"{', '.join(map(called, names(files)))}: there is no pair to score")
     return items(usable, several_references)
 
 

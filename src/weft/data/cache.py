@@ -14,14 +14,14 @@ from typing import Any
 
 import sentencepiece
 
-from weft.data.captions import digest_of_images
-from weft.data.read import CHUNK, STDIN, has_source, names, opened, reading
+from weft.data import captions, direction, factors, first_line, tagged
+from weft.data.read import CHUNK, STDIN, called, has_source, names, opened, reading
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
 from weft.files import replaced, write_text
 from weft.recipe import Files, Parallel, Recipe
 
-FORMAT = 3  # of what is kept; a change here makes all anew
+FORMAT = 4  # of what is kept; a change here makes all anew
 DAY = 24 * 3600.0  # seconds
 LARGE = 1 << 26  # bytes of a file whose hash is remembered
 SETTLED = 2.0  # seconds that a clock of a file system may be coarse by
@@ -48,13 +48,16 @@ def fingerprint(
 ) -> str:
     """The same for the same contents of the files to train on and to develop with, and the same settings of theirs.
 
-    What is done to an example each time that it is trained on has no part in it: noise, sampling, weights of a mix.
+    Each form of data adds what it alone has (`shaping`), and nothing where the recipe has it not, so that a run from
+    before there was such a form goes on. What is done to an example each time that it is trained on has no part in it:
+    noise, sampling, weights of a mix.
     `source`, such as the tokenizer of a pretrained encoder, and `target` are given where the other is learnt.
     """
     data = recipe.data
     shaping = {"columns", "max_length", "duplicates", "gaps"}
+    said_elsewhere = {"columns": {"header", "factors"} if not data.columns.factors else {"header"}}
     settings: dict[str, Any] = {
-        "data": data.model_dump(mode="json", include=shaping, exclude_none=True),
+        "data": data.model_dump(mode="json", include=shaping, exclude=said_elsewhere, exclude_none=True),
         "dev_fraction": data.dev_fraction if data.dev is None else None,
         "shared": recipe.vocabulary.shared,
         "vocabulary": (
@@ -67,30 +70,20 @@ def fingerprint(
         "train": list(contents(data.train)),
         "dev": None if data.dev is None else list(contents(data.dev)),
     }
-    if not data.columns.factors:
-        del settings["data"]["columns"]["factors"]  # as in runs from before there were any
-    if recipe.factors:
-        own = vocabularies and vocabularies[0].factors
-        settings["factors"] = own.record() if own else recipe.vocabulary.factors.model_dump()
     if data.also:
         settings["also"] = []
     for number, mixed in enumerate(data.also):
         with concerning(f"data.also.{number}.train"):
             settings["also"].append(list(contents(mixed.train)))
-    if data.direction == "both":
-        settings["direction"] = data.direction
     if vocabularies is None and source is not None:
         settings["tokenizer"] = blake2b(source.model_bytes).hexdigest()
     if vocabularies is None and target is not None:
         settings["target"] = blake2b(target.model_bytes).hexdigest()
     if keeps_text(recipe):
         settings["text"] = True
-    if recipe.tags == "labels":
-        settings["labels"] = True
-    if recipe.model.input.kind == "image":
-        settings["image"] = recipe.model.input.model_dump(include={"height", "width", "colour", "fit"})
-        given = [data.train, *(mixed.train for mixed in data.also), *([] if data.dev is None else [data.dev])]
-        settings["images"] = [digest_of_images(recipe, files) for files in given]
+    settings |= factors.shaping(recipe, vocabularies[0].factors if vocabularies else None)
+    for form in (first_line, direction, tagged, captions):
+        settings |= form.shaping(recipe)
     return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
@@ -150,7 +143,25 @@ def concerning(key: str) -> Iterator[None]:
         raise WeftError(f"{key}: {error}") from None
 
 
-def spool(recipe: Recipe) -> Recipe:
+class Copies(dict[str, str]):
+    """What stands in the cache for what can be read only once: the copy's name, and what messages call it."""
+
+    def told(self, message: str) -> str:
+        for copy, name in self.items():
+            message = message.replace(copy, name)
+        return message
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """A WeftError in here that is about a copy names what was copied."""
+        try:
+            yield
+        except WeftError as error:
+            error.args = (self.told(str(error)),)
+            raise
+
+
+def spool(recipe: Recipe) -> tuple[Recipe, Copies]:
     """The recipe with a copy in the cache, named by its content, for standard input and for each pipe in its data.
 
     Raises WeftError where standard input stands in more than one place.
@@ -164,23 +175,27 @@ def spool(recipe: Recipe) -> Recipe:
         raise WeftError(
             f"data: standard input ('{STDIN}') can be read only once; it stands in {given.count(STDIN)} places"
         )
+    copies = Copies()
     if not any(map(once_only, given)):
-        return recipe
-    copies = {
-        "train": copied(data.train),
-        "also": [mixed.model_copy(update={"train": copied(mixed.train)}) for mixed in data.also],
-        "dev": None if data.dev is None else copied(data.dev),
+        return recipe, copies
+    read_from = {
+        "train": copied(data.train, copies),
+        "also": [mixed.model_copy(update={"train": copied(mixed.train, copies)}) for mixed in data.also],
+        "dev": None if data.dev is None else copied(data.dev, copies),
     }
-    return recipe.model_copy(update={"data": data.model_copy(update=copies)})
+    return recipe.model_copy(update={"data": data.model_copy(update=read_from)}), copies
 
 
-def copied(files: Files) -> Files:
-    if isinstance(files, Parallel):
-        target = [copy_of(name, False) for name in names(files.target)]
-        if files.source is None:
-            return Parallel(source=None, target=target)
-        return Parallel(source=[copy_of(name, False) for name in names(files.source)], target=target)
-    return [copy_of(name, True) for name in names(files)]
+def copied(files: Files, copies: Copies) -> Files:
+    def each(given: str | list[str], of_pairs: bool) -> list[str]:
+        found = {name: copy_of(name, of_pairs) for name in names(given)}
+        copies.update({copy: called(name) for name, copy in found.items() if copy != name})
+        return [found[name] for name in names(given)]
+
+    if not isinstance(files, Parallel):
+        return each(files, True)
+    target = each(files.target, False)
+    return Parallel(source=None if files.source is None else each(files.source, False), target=target)
 
 
 def once_only(name: str) -> bool:

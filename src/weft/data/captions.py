@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterator
 from hashlib import blake2b, file_digest
 from pathlib import Path
+from typing import Any
 
 from weft.data.cells import listed, place_of
 from weft.data.gaps import read_gaps
-from weft.data.images import NUMBERED, IdxFile, idx_sizes, is_parquet
+from weft.data.images import NUMBERED, IdxFile, check_kind, idx_sizes, image_file, is_parquet
 from weft.data.read import (
     STDIN,
     Pair,
+    called,
     csv_rows,
     expanded,
     names,
@@ -38,7 +40,7 @@ def pairs_for(recipe: Recipe, files: Files, columns: Columns, key: str = "the pa
     pairs = untagged_pairs(recipe, files, columns)
     if not recipe.tags:
         return pairs
-    return tagged(pairs, recipe.tags, f"{key} ({', '.join(names(files))})", bool(recipe.factors))
+    return tagged(pairs, recipe.tags, f"{key} ({', '.join(map(called, names(files)))})", bool(recipe.factors))
 
 
 def untagged_pairs(recipe: Recipe, files: Files, columns: Columns) -> Iterator[Pair]:
@@ -67,6 +69,8 @@ def read_captioned(files: Files, columns: Columns, folder: str | None) -> Iterat
         if len(sources) != len(targets):
             raise WeftError(f"{len(sources)} source files but {len(targets)} target files; they belong together")
         for source, target in zip(sources, targets, strict=True):
+            if target != STDIN and (sizes := idx_sizes(target)) is not None:
+                check_kind(target, sizes, of_images=False)
             yield from side_by_side(source, target, lambda name: lines_of(name, folder, name in sources))
         return
     for name in expanded(files):
@@ -75,6 +79,11 @@ def read_captioned(files: Files, columns: Columns, folder: str | None) -> Iterat
             for number, (_, caption) in enumerate(read_pairs(name, captions), 1):
                 yield f"{name}#{number}", caption
         else:
+            if name != STDIN and not is_parquet(name) and idx_sizes(name) is not None:
+                raise WeftError(
+                    f"{name}: an IDX file has no captions in it; expected them beside it: "
+                    f"{{source: {name}, target: FILE}}"
+                )
             for image, caption in read_pairs(name, columns):
                 yield located(image, name, folder), caption
 
@@ -105,11 +114,12 @@ def lines_of(name: str, folder: str | None, of_images: bool) -> Iterator[str]:
     if sizes is None:
         for line in read_lines(name):
             yield located(line, name, folder) if of_images else line
-    elif len(sizes) == 1:
-        yield from map(str, IdxFile(name).items.tolist())
+        return
+    check_kind(name, sizes, of_images)
+    if of_images:
+        yield from (f"{name}#{number}" for number in range(1, sizes[0] + 1))
     else:
-        for number in range(1, sizes[0] + 1):
-            yield f"{name}#{number}"
+        yield from map(str, IdxFile(name).items.tolist())
 
 
 def located(image: str, named_in: str, folder: str | None) -> str:
@@ -130,7 +140,16 @@ def holds_bytes(name: str, columns: Columns) -> bool:
         except pyarrow.ArrowInvalid as error:
             raise WeftError(f"{name}: not a Parquet file, or damaged: {error}") from None
     place = place_of(listed(columns.source)[0], list(schema.names), name)
-    return place < len(schema) and not pyarrow.types.is_string(schema.field(place).type)
+    if place >= len(schema):
+        return False
+    of, types = schema.field(place).type, pyarrow.types
+    if types.is_string(of) or types.is_large_string(of):
+        return False
+    if not (types.is_binary(of) or types.is_large_binary(of) or types.is_struct(of)):
+        raise WeftError(
+            f"{name}: column '{schema.names[place]}' is of {of}; expected images or the names of their files"
+        )
+    return True
 
 
 def rows_in(name: str) -> int:
@@ -140,18 +159,21 @@ def rows_in(name: str) -> int:
 
 
 def named_at(files: Files, image: str, folder: str | None) -> str:
-    """`captions.tsv:7: ` for the first line that names an image; nothing where none does."""
+    """`captions.tsv:7: ` for the first line that names an image, or `captions.parquet: row 7: `; else nothing."""
     for name in names(files):
-        if name == STDIN or is_parquet(name) or idx_sizes(name) is not None:
+        if name == STDIN or (not is_parquet(name) and idx_sizes(name) is not None):
             continue
         for number, cells in rows_of(name):
             if any(located(cell, name, folder) == image for cell in cells):
-                return f"{name}:{number}: "
+                return f"{name}: row {number}: " if is_parquet(name) else f"{name}:{number}: "
     return ""
 
 
 def rows_of(name: str) -> Iterator[tuple[int, list[str]]]:
     suffix = suffix_of(name)
+    if is_parquet(name):
+        yield from texts_of(name)
+        return
     if suffix == ".csv":
         yield from csv_rows(name, read_lines(name))
         return
@@ -162,6 +184,31 @@ def rows_of(name: str) -> Iterator[tuple[int, list[str]]]:
         yield number, [str(value) for value in json.loads(line or "{}").values()]
 
 
+def texts_of(name: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a Parquet file from 1, of columns of strings alone."""
+    import pyarrow
+    import pyarrow.parquet
+
+    file = pyarrow.parquet.ParquetFile(name, memory_map=True)
+    columns = [field.name for field in file.schema_arrow if pyarrow.types.is_string(field.type)]
+    row = 0
+    for batch in file.iter_batches(columns=columns):
+        for cells in batch.to_pylist():
+            row += 1
+            yield row, [cell or "" for cell in cells.values()]
+
+
+def shaping(recipe: Recipe) -> dict[str, Any]:
+    """How large images are kept, and what is in those that have files of their own."""
+    images = recipe.model.input
+    if images.kind != "image":
+        return {}
+    return {
+        "image": images.model_dump(include={"height", "width", "colour", "fit"}),
+        "images": [digest_of_images(recipe, files) for files in recipe.data.trained_on],
+    }
+
+
 def digest_of_images(recipe: Recipe, files: Files) -> str:
     """A hash of the content of all images that have files of their own, and of their names within their folders."""
     total, seen = blake2b(digest_size=16), set()
@@ -170,7 +217,7 @@ def digest_of_images(recipe: Recipe, files: Files) -> str:
             continue
         seen.add(name)
         try:
-            with reading(name), open(name, "rb") as file:
+            with image_file(name) as file:
                 content = file_digest(file, "blake2b").hexdigest()
         except WeftError as error:
             raise WeftError(f"{named_at(files, name, recipe.data.images)}{error}") from None

@@ -20,7 +20,8 @@ def place_of(column: str | int, header: list[str], name: str) -> int:
         return column - 1
     if column not in header:
         there = ", ".join(repr(other) for other in header)
-        raise WeftError(f"{name}:1: no column '{column}'; the columns are {there}{nearest(column, header)}")
+        place = name if name.endswith(".parquet") else f"{name}:1"
+        raise WeftError(f"{place}: no column '{column}'; the columns are {there}{nearest(column, header)}")
     return header.index(column)
 
 

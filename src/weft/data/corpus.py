@@ -57,17 +57,6 @@ class Corpus:
             self.source_lengths = np.concatenate([source, target]) + np.int32(1)
             self.target_lengths = np.concatenate([target, source])
 
-    @classmethod
-    def open(
-        cls,
-        folder: Path,
-        tokens: tuple[int, int] | None = None,
-        positions: int = 0,
-        factored: Vocabulary | None = None,
-    ) -> Corpus:
-        """What `preparation` left in a folder; WeftError where it is missing or damaged."""
-        return cls(Store.open(folder), tokens, positions, factored)
-
     def __len__(self) -> int:
         return len(self.source_lengths)
 
@@ -157,19 +146,20 @@ def prepare(
     try:
         cache.mkdir(parents=True, exist_ok=True)
         remove_abandoned(cache)
-        recipe = spool(direction.turned(recipe))
+        recipe, copies = spool(direction.turned(recipe))
         check(recipe, vocabularies[0] if vocabularies else source)
-        print_of_data = fingerprint(recipe, vocabularies, source, target)
-        folder = cache / key(print_of_data + place_of_images(recipe))
-        if folder.is_dir():
-            try:
-                return open_prepared(folder, recipe, print_of_data)
-            except WeftError as error:
-                report(f"the cached data cannot be used and is made anew: {error}")
-                shutil.rmtree(folder)
-        with new_folder(folder) as unfinished:
-            Preparation(recipe, unfinished, report).run(vocabularies, source, target)
-        return open_prepared(folder, recipe, print_of_data)
+        with copies.naming():
+            print_of_data = fingerprint(recipe, vocabularies, source, target)
+            folder = cache / key(print_of_data + place_of_images(recipe))
+            if folder.is_dir():
+                try:
+                    return open_prepared(folder, recipe, print_of_data)
+                except WeftError as error:
+                    report(f"the cached data cannot be used and is made anew: {error}")
+                    shutil.rmtree(folder)
+            with new_folder(folder) as unfinished:
+                Preparation(recipe, unfinished, report).run(vocabularies, source, target)
+            return open_prepared(folder, recipe, print_of_data)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WeftError(f"{cache}: the disk is full; free some space, or set WEFT_CACHE to another disk") from None
@@ -200,7 +190,7 @@ def open_prepared(folder: Path, recipe: Recipe, data: str) -> Prepared:
     tokens = direction.tokens(source) if recipe.data.direction == "both" else None
     positions = recipe.model.input.positions if recipe.model.input.kind == "image" else 0
     factored = source if source.factors else None
-    train, dev = (Corpus.open(folder / part, tokens, positions, factored) for part in ("train", "dev"))
+    train, dev = (Corpus(Store.open(folder / part), tokens, positions, factored) for part in ("train", "dev"))
     weights = [1.0, *(mixed.weight for mixed in recipe.data.also)]
     mix = Mix([part.kept for part in counts.parts], weights, ways=1 if tokens is None else 2)
     return Prepared(train, dev, source, target, counts, data, mix)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
@@ -11,6 +11,10 @@ from weft.recipe import Data, Files, Mixed, Parallel, Recipe, Vocabularies
 Direction = Literal["forward", "backward"]
 
 TOKENS = {"forward": "<forward>", "backward": "<backward>"}  # what a source begins with in a model of both directions
+
+
+def shaping(recipe: Recipe) -> dict[str, Any]:
+    return {"direction": "both"} if recipe.data.direction == "both" else {}
 
 
 def turned(recipe: Recipe) -> Recipe:

@@ -11,13 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import WeftError, counted
 from weft.files import replaced, write_text
+
+if TYPE_CHECKING:
+    from weft.recipe import Recipe
 
 UNK, END = 1, 2
 SPECIAL = ["<pad>", "<unk>", "</s>"]
@@ -71,6 +74,13 @@ def factored(cells: Sequence[str], columns: int, place: str) -> str:
 
 def shortened(line: str) -> str:
     return line if len(line) <= SHOWN else line[: SHOWN - 3] + "..."
+
+
+def shaping(recipe: Recipe, given: Factors | None) -> dict[str, Any]:
+    """Which features stand beside words; `given` are those of a vocabulary that is not learnt."""
+    if not recipe.factors:
+        return {}
+    return {"factors": given.record() if given else recipe.vocabulary.factors.model_dump()}
 
 
 class Factors:

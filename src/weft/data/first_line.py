@@ -2,37 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 from weft.data.cells import listed, place_of, short
-from weft.data.read import Row, begins_with_header, csv_rows, expanded, read_lines, suffix_of, tsv_rows
-from weft.errors import counted
-from weft.recipe import Columns, Data, Parallel
+from weft.data.header import FIRST_ROLES, are_roles
+from weft.data.images import idx_sizes
+from weft.data.read import STDIN, Row, csv_rows, expanded, read_lines, reads_as_header, suffix_of, tsv_rows
+from weft.errors import WeftError, counted
+from weft.recipe import Columns, Files, Parallel, Recipe
 
 
-def first_lines(data: Data) -> list[str]:
-    """A line on each TSV or CSV file that begins with a header, and one on those that begin with a pair."""
-    if data.series is not None or data.columns.named or data.columns.header is not None:
+@dataclass(frozen=True)
+class FirstRow:
+    """Both sides of a file's first row, and whether it is a header: now, and before runs kept that."""
+
+    source: str
+    target: str
+    is_header: bool
+    was_header: bool
+
+
+def first_lines(given: Sequence[Files], columns: Columns, recipe: str = "") -> list[str]:
+    """A line on each TSV or CSV file that begins with a header, and one on those that begin with a pair.
+
+    `recipe` is the file in which it can be said, for where the command line has no settings.
+    """
+    if columns.headed is not None:
         return []
-    given = [data.train, *(mixed.train for mixed in data.also), *([] if data.dev is None else [data.dev])]
-    files = [name for some in given if not isinstance(some, Parallel) for name in expanded(some)]
     headers: list[str] = []
     pairs: list[str] = []
-    for name in dict.fromkeys(files):
-        if found := first_row(name, data.columns):
-            (source, target), names = found
-            what = "a header" if names else "a pair"
-            told = f"{name}: the first line is taken for {what}, {short(source)} and {short(target)}"
-            (headers if names else pairs).append(told)
-    lines = [f"{header}  (if it is a pair: data.columns.header=false)" for header in headers]
+    for name, row in first_rows(given, columns).items():
+        what = "a header" if row.is_header else "a pair"
+        told = f"{name}: the first line is taken for {what}, {short(row.source)} and {short(row.target)}"
+        (headers if row.is_header else pairs).append(told)
+    there = recipe and f" in {recipe}"
+    lines = [f"{header}  (if it is a pair: data.columns.header=false{there})" for header in headers]
     if pairs:
         more = f", and that of {counted(len(pairs) - 1, 'more file')} too" if len(pairs) > 1 else ""
-        lines.append(f"{pairs[0]}{more}  (if it names the columns: data.columns.header=true)")
+        lines.append(f"{pairs[0]}{more}  (if it names the columns: data.columns.header=true{there})")
     return lines
 
 
-def first_row(name: str, columns: Columns) -> tuple[tuple[str, str], bool] | None:
-    """Both sides of a file's first row, and whether it is a header; None of a file without rows of cells."""
+def first_rows(given: Sequence[Files], columns: Columns) -> dict[str, FirstRow]:
+    """Those of the files that have rows of cells, by the files' names; what cannot be read is left to `read_pairs`."""
+    found: dict[str, FirstRow] = {}
+    for name in (name for some in given if not isinstance(some, Parallel) for name in expanded(some)):
+        with suppress(WeftError):
+            if row := first_row(name, columns):
+                found[name] = row
+    return found
+
+
+def shaping(recipe: Recipe) -> dict[str, Any]:
+    """Which first rows are headers, where that is not as it was before runs kept it."""
+    data = recipe.data
+    if data.columns.named:
+        return {}
+    rows = first_rows(data.trained_on, data.columns).values()
+    if all(row.is_header == row.was_header for row in rows):
+        return {}
+    return {"headers": [row.is_header for row in rows]}
+
+
+def first_row(name: str, columns: Columns) -> FirstRow | None:
     rows = rows_of(name)
     first = None if rows is None else next(rows, None)
     if rows is None or first is None:
@@ -41,13 +76,22 @@ def first_row(name: str, columns: Columns) -> tuple[tuple[str, str], bool] | Non
     source, target = (place_of(listed(side)[0], cells, name) for side in (columns.source, columns.target))
     if len(cells) <= max(source, target):
         return None
-    return (cells[source], cells[target]), begins_with_header(cells, source, target, columns, rows)
+    headed = columns.headed
+    return FirstRow(
+        cells[source],
+        cells[target],
+        reads_as_header(cells, source, target, rows) if headed is None else headed,
+        are_roles(cells[source], cells[target], source > target, FIRST_ROLES),
+    )
 
 
 def rows_of(name: str) -> Iterator[Row] | None:
+    """The rows of a file that `read_pairs` reads as TSV or CSV, and can be read again."""
     suffix = suffix_of(name)
     if suffix == ".csv":
         return csv_rows(name, read_lines(name))
-    if suffix == ".tsv":
-        return tsv_rows(read_lines(name))
-    return None
+    if name == STDIN or suffix in (".jsonl", ".parquet"):
+        return None
+    if suffix != ".tsv" and (idx_sizes(name) is not None or "\t" not in next(read_lines(name), "")):
+        return None
+    return tsv_rows(read_lines(name))

@@ -11,7 +11,8 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ class ImageReader:
     def found(self, name: str) -> Picture:
         numbered = NUMBERED.fullmatch(name)
         if not numbered or Path(name).is_file():
-            with reading(name), open(name, "rb") as file:
+            with image_file(name) as file:
                 return self.decoded(file, name)
         there, number = numbered[1], int(numbered[2])
         if self.many is None or self.many[0] != there:
@@ -138,8 +139,7 @@ class IdxFile:
     def image(self, number: int) -> Picture:
         """(H,W), by its number from 1."""
         check_number(self.name, number, len(self.items))
-        if self.items.ndim != 3:
-            raise WeftError(f"{self.name}: holds {self.items.ndim - 1} sizes for each item; an image has 2")
+        check_kind(self.name, self.items.shape, of_images=True)
         check_size(self.items.shape[1:], f"{self.name}#{number}")
         found: Picture = self.items[number - 1]
         return found
@@ -177,6 +177,15 @@ class ParquetImages:
         return content
 
 
+@contextmanager
+def image_file(name: str) -> Iterator[io.BufferedReader]:
+    """The bytes of an image that has a file of its own; a failure to read them in here is a WeftError that names it."""
+    if Path(name).is_dir():
+        raise WeftError(f"{name}: is a folder; expected an image")
+    with reading(name), open(name, "rb") as file:
+        yield file
+
+
 def idx_sizes(name: str) -> tuple[int, ...] | None:
     """How many items an IDX file says that it has, and how large each is; None where it is of another format.
 
@@ -189,6 +198,14 @@ def idx_sizes(name: str) -> tuple[int, ...] | None:
     if content[2] != UNSIGNED_BYTES:
         raise WeftError(f"{name}: an IDX file of numbers of kind {content[2]}; expected unsigned bytes, kind 8")
     return struct.unpack(f">{content[3]}I", content[4 : 4 + 4 * content[3]])
+
+
+def check_kind(name: str, sizes: Sequence[int], of_images: bool) -> None:
+    """WeftError for an IDX file of labels where images belong, and of images where labels do."""
+    if len(sizes) != (3 if of_images else 1):
+        told = " x ".join(map(str, sizes))
+        expected = "3 sizes, of images: how many, rows, columns" if of_images else "1 size, of labels: how many"
+        raise WeftError(f"{name}: an IDX file of size {told}; expected {expected}")
 
 
 def is_parquet(name: str) -> bool:

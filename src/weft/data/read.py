@@ -72,6 +72,11 @@ def read_pairs(files: Files, columns: Columns) -> Iterator[Pair]:
             yield from pairs
 
 
+def called(name: str) -> str:
+    """What messages call a file."""
+    return "standard input" if name == STDIN else name
+
+
 def read_lines(path: str) -> Iterator[str]:
     """The lines of a UTF-8 file, compressed or not, or of standard input (`-`), without their ends.
 
@@ -83,18 +88,18 @@ def read_lines(path: str) -> Iterator[str]:
         held: list[bytes] = []
         while chunk := stream.read1(CHUNK):
             if b"\0" in chunk:
-                raise binary(path, b"".join([*held, chunk]), number, position)
+                raise binary(called(path), b"".join([*held, chunk]), number, position)
             cut = chunk.rfind(b"\n") + 1
             if not cut:
                 held.append(chunk)
                 continue
             block = b"".join([*held, chunk[:cut]])
             held = [chunk[cut:]]
-            lines = decoded(path, block, number, position).replace("\r\n", "\n").split("\n")
+            lines = decoded(called(path), block, number, position).replace("\r\n", "\n").split("\n")
             lines.pop()
             yield from lines
             number, position = number + len(lines), position + len(block)
-        if rest := decoded(path, b"".join(held), number, position):
+        if rest := decoded(called(path), b"".join(held), number, position):
             yield rest
 
 
@@ -260,7 +265,7 @@ def pairs_of(name: str, columns: Columns) -> Iterator[Pair]:
                 f"{name}: not known to hold pairs: its first line has no tab; supported are {FORMATS} "
                 f"(parallel text is given as {{source: FILE, target: FILE}})"
             )
-    yield from reader(name, lines, columns)
+    yield from reader(called(name), lines, columns)
 
 
 def suffix_of(name: str | Path) -> str:
@@ -303,10 +308,13 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
     header, asked = first[1], (listed(columns.source), listed(columns.target), columns.factors)
     source, target, factors = ([place_of(column, header, name) for column in side] for side in asked)
     expected = max(source + target + factors) + 1
-    rows, ahead = tee(rows)
-    if not begins_with_header(header, source[0], target[0], columns, ahead):
+    headed = columns.headed
+    if headed is None:
+        rows, ahead = tee(rows)
+        headed = reads_as_header(header, source[0], target[0], ahead)
+        del ahead  # or it would hold every row
+    if not headed:
         rows = chain([first], rows)
-    del ahead  # or it would hold every row
     for number, row in rows:
         if len(row) < expected:
             if row and row != [""]:
@@ -319,10 +327,8 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
         yield beside([one, *(row[place] for place in factors)], columns, f"{name}:{number}"), other
 
 
-def begins_with_header(header: list[str], source: int, target: int, columns: Columns, rows: Iterator[Row]) -> bool:
-    """Whether the first row names the columns: as `columns` says, or by what it and the rows after it hold."""
-    if columns.named or columns.header is not None:
-        return columns.named or bool(columns.header)
+def reads_as_header(header: list[str], source: int, target: int, rows: Iterator[Row]) -> bool:
+    """Whether the first row names the columns, by what it and the rows after it hold."""
     last = max(source, target)
     following = ((row[source], row[target]) for _, row in rows if len(row) > last)
     return len(header) > last and is_header(header[source], header[target], source > target, following)

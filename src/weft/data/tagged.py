@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from weft.data.factors import shortened, words_of
 from weft.data.read import Pair
 from weft.errors import WeftError, counted
+from weft.recipe import Recipe
 
 Of = Literal["words", "line", "both", "labels"]
+
+
+def shaping(recipe: Recipe) -> dict[str, Any]:
+    """Whether targets are sets of labels, which are kept in one order."""
+    return {"labels": True} if recipe.tags == "labels" else {}
 
 
 def tagged(pairs: Iterable[Pair], of: Of, where: str, factored: bool = False) -> Iterator[Pair]:

@@ -29,10 +29,11 @@ from weft.recipe.search import WIDEST, Search
 from weft.recipe.section import Section
 from weft.recipe.series import Series
 from weft.recipe.training import Feeding, Optimizer, Schedule, Start, Training, Validation, Vectors
-from weft.recipe.whole import Recipe
+from weft.recipe.whole import ORDER_OF_SEARCH, Recipe
 
 __all__ = [
     "GAP",
+    "ORDER_OF_SEARCH",
     "WIDEST",
     "Attention",
     "Columns",

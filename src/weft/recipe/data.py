@@ -54,6 +54,11 @@ class Columns(Section):
         sides = (side if isinstance(side, list) else [side] for side in (self.source, self.target, self.factors))
         return any(isinstance(column, str) for side in sides for column in side)
 
+    @property
+    def headed(self) -> bool | None:
+        """Whether the first line of TSV and CSV names the columns; None where nobody has said it."""
+        return True if self.named else self.header
+
     @field_validator("source", "target")
     @classmethod
     def a_list_names_columns(cls, columns: Any) -> Any:
@@ -131,6 +136,11 @@ class Data(Section):
     noise: Noise = Noise()
     gaps: Gaps | None = Field(None, description="fill gaps: `train` and `dev` are lines alone (`source: null`)")
     series: Series | None = Field(None, description="forecasting: how the numbers of `train` are read")
+
+    @property
+    def trained_on(self) -> list[Files]:
+        """The files of each corpus to train on, then those to develop with, where they are given."""
+        return [self.train, *(mixed.train for mixed in self.also), *([] if self.dev is None else [self.dev])]
 
     @field_validator("train", "dev", "test", mode="before")
     @classmethod

@@ -239,8 +239,9 @@ def moving_noise(recipe: Recipe) -> str | None:
     return moved[0] if moved else None
 
 
+ORDER_OF_SEARCH = ("repetition_penalty", "min_length", "no_repeat_ngram", "output_length", "language_model")
 OF_ORDER = {
-    "search": ("repetition_penalty", "min_length", "no_repeat_ngram", "output_length", "language_model"),
+    "search": ORDER_OF_SEARCH,
     "training": ("feeding",),
     "validation": ("several_references",),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError, counted
@@ -38,6 +38,18 @@ class Encoded:
     def length(self) -> int:
         """What the length cap goes by: the source, or where there is none what is to be continued."""
         return len(self.sources[0]) or len(self.prefix)
+
+
+def check_room(
+    part: Literal["encoder", "decoder"], lines: Sequence[Line | Encoded], tokens: Sequence[int], longest: int
+) -> None:
+    """WeftError for a line with more tokens, without the end, than this part of the model has positions for."""
+    for line, number in zip(lines, tokens, strict=True):
+        if number > longest:
+            has = f"it has {number} tokens" if part == "encoder" else f"its output has {number} tokens or more"
+            raise WeftError(
+                f"line {line.number + 1}: {has}, but model.{part}.positions is {longest + 1}, one of them for the end"
+            )
 
 
 def lines_of(

@@ -19,7 +19,7 @@ from weft.data.images import ImageError, ImageReader, Picture
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
 from weft.recipe import ImageInput, Recipe
-from weft.tasks.line import Line
+from weft.tasks.line import Line, check_room
 
 BLOCK = 4096  # lines that are sorted by length together
 BLOCK_OF_PIXELS = 1 << 27  # bytes of images
@@ -65,12 +65,8 @@ class TokenSource:
     def within_room(self, lines: Sequence[Line], ids: list[list[int]]) -> list[list[int]]:
         """WeftError for a line that the encoder has no positions for."""
         longest = self.recipe.model.longest_source
-        for line, of_line in zip(lines, ids, strict=True):
-            if longest is not None and len(of_line) > longest:
-                raise WeftError(
-                    f"line {line.number + 1}: it has {len(of_line)} tokens, but model.encoder.positions is "
-                    f"{longest + 1}, one of them for the end"
-                )
+        if longest is not None:
+            check_room("encoder", lines, [len(of_line) for of_line in ids], longest)
         return ids
 
     def padded(self, sources: Sequence[Any]) -> Padded:

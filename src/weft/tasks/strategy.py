@@ -11,16 +11,17 @@ from pydantic import ValidationError
 from weft.data.direction import TOKENS
 from weft.data.vocabulary import SPACE, Vocabulary
 from weft.errors import WeftError, nearest
-from weft.recipe import WIDEST, Search
+from weft.recipe import ORDER_OF_SEARCH, WIDEST, Search
 from weft.search.choosers import Beam, Chooser, Greedy
 from weft.search.constraints import Constrained
 from weft.search.diverse import Diverse
 from weft.search.hypothesis import Limits
 from weft.search.rules import Exactly, MinLength, Never, NoRepeat, Prefixed, Repetition, Rule, Spans, Without
 from weft.search.sampling import Draw, Gumbel, Sample
-from weft.tasks.line import Encoded
+from weft.tasks.line import Encoded, check_room
 
 KINDS = {
+    "beam": ("beam", "diverse", "gumbel"),
     "groups": ("diverse",),
     "diversity": ("diverse",),
     "temperature": ("sample", "gumbel"),
@@ -77,7 +78,7 @@ class Strategy:
             for tokens, line in zip(least, lines, strict=True)
         ]
         if self.longest is not None:
-            self.check_room(lines, least, self.longest)
+            check_room("decoder", lines, least, self.longest)
             caps = [min(cap, self.longest) for cap in caps]
         return Limits(
             begin=self.target.bos,
@@ -88,15 +89,6 @@ class Strategy:
             n_best=self.n_best,
             attention=attention,
         )
-
-    @staticmethod
-    def check_room(lines: Sequence[Encoded], least: Sequence[int], longest: int) -> None:
-        for tokens, line in zip(least, lines, strict=True):
-            if tokens > longest:
-                raise WeftError(
-                    f"line {line.number + 1}: its output has {tokens} tokens or more, but model.decoder.positions is "
-                    f"{longest + 1}, one of them for the end"
-                )
 
     def chooser(self, lines: Sequence[Encoded], limits: Limits, device: torch.device) -> Chooser:
         settings, numbers, longest = self.settings, [line.number for line in lines], max(limits.max_lengths)
@@ -164,7 +156,7 @@ def held(line: Encoded) -> int:
     return len(line.prefix) + sum(len(phrase.inside) for phrase in line.must)
 
 
-def changed(settings: Search, options: dict[str, Any]) -> Search:
+def changed(settings: Search, options: dict[str, Any], of_labels: bool = False) -> Search:
     """Settings with these instead; WeftError for one that does not exist, cannot be, or would change nothing."""
     for name in options:
         if name not in Search.model_fields:
@@ -176,8 +168,20 @@ def changed(settings: Search, options: dict[str, Any]) -> Search:
         if item["type"] == "value_error":
             raise WeftError(str(item["ctx"]["error"])) from None
         raise WeftError(f"search.{item['loc'][0]} is {item['input']!r}: {item['msg']}") from None
-    refuse_idle(found, {name: value for name, value in options.items() if value != getattr(settings, name)})
+    options = {name: value for name, value in options.items() if value != getattr(settings, name)}
+    refuse_idle(found, options)
+    if of_labels:
+        refuse_order(options)
     return found
+
+
+def refuse_order(options: dict[str, Any]) -> None:
+    """WeftError for an option that is about what follows what, for labels."""
+    for name, value in options.items():
+        if name in (*ORDER_OF_SEARCH, "length_penalty"):
+            raise WeftError(
+                f"search.{name} is {value}, which has no part in model.decoder.kind: labels, which are a set"
+            )
 
 
 def refuse_idle(settings: Search, options: dict[str, Any]) -> None:
@@ -185,6 +189,11 @@ def refuse_idle(settings: Search, options: dict[str, Any]) -> None:
     kind = "sample" if settings.minimum_bayes_risk else settings.kind
     for name, value in options.items():
         if kind not in (kinds := KINDS.get(name, (kind,))):
+            if settings.minimum_bayes_risk:
+                raise WeftError(
+                    f"search.{name} is {value}, which has no part in search.minimum_bayes_risk, which draws samples; "
+                    f"expected search.minimum_bayes_risk 0, or no search.{name}"
+                )
             raise WeftError(
                 f"search.{name} is {value}, which has no part in search.kind '{kind}'; expected search.kind "
                 f"{' or '.join(kinds)}, or no search.{name}"

@@ -146,12 +146,13 @@ class Model:
             yield from self.answers(block, strategy, n_best, attention, direction)
 
     def strategy(self, n_best: int, search: dict[str, Any]) -> Strategy:
-        settings = changed(self.recipe.search, search)
+        of_labels = self.recipe.tags == "labels"
+        settings = changed(self.recipe.search, search, of_labels)
         if self.shortlist and settings.language_model is not None:
             raise WeftError(
                 "search.language_model says words of all the vocabulary; it has no place beside a shortlist"
             )
-        return Strategy(settings, n_best, self.target, self.recipe.tags == "labels", self.longest(settings))
+        return Strategy(settings, n_best, self.target, of_labels, self.longest(settings))
 
     def longest(self, settings: Search) -> int | None:
         """Tokens of an output that all who say it have positions for."""

@@ -9,16 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from weft.data.corpus import Prepared
-from weft.data.series import PreparedSeries
 from weft.errors import WeftError
 from weft.models import directory
 from weft.recipe import Recipe
-from weft.training.checkpoint import read_progress, states
+from weft.training.checkpoint import states
 
 LOCK = ".training"
 FREE_TO_CHANGE = {
     "out",
+    "data.columns.header",  # the fingerprint of the data holds what first lines are taken for
     "data.test",
     "search",
     "training.steps",
@@ -85,16 +84,6 @@ def flat(settings: dict[str, object], prefix: str = "") -> dict[str, object]:
         else:
             found[prefix + key] = value
     return found
-
-
-def check_data(folder: Path, data: Prepared | PreparedSeries) -> None:
-    """A run goes on only with the data that it began with, for its order and its vocabularies came from it."""
-    found = states(folder)
-    if found and read_progress(found[-1]).data != data.fingerprint:
-        raise WeftError(
-            f"{folder}: the data of this run has changed since it began, so it cannot go on as it was; "
-            f"put the files back, or start another run with name=..."
-        )
 
 
 @contextmanager

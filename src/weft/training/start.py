@@ -19,9 +19,12 @@ from weft.data.cache import concerning, fingerprint
 from weft.data.corpus import Prepared
 from weft.data.counterparts import texts, words
 from weft.data.direction import turned
+from weft.data.first_line import first_rows
+from weft.data.series import PreparedSeries
 from weft.data.tokenizer import Tokenizer, load_source
+from weft.data.turns import TURN
 from weft.data.vectors import read_vectors, width_of
-from weft.data.vocabulary import Vocabulary
+from weft.data.vocabulary import SPACE, Vocabulary
 from weft.errors import WeftError, counted
 from weft.models import directory
 from weft.models.directory import Loaded
@@ -127,6 +130,7 @@ class Start:
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.recipe = recipe
+        self.folder = folder
         self.notes: list[dict[str, Any]] = []  # for the log; each has a message
         self.goes_on = bool(states(folder))
         self.vocabularies: tuple[Vocabulary, Vocabulary] | None = None  # to encode the data with; None: learn them
@@ -162,9 +166,42 @@ class Start:
             shared = weft.recipe.load(folder / directory.RECIPE).vocabulary.shared
             name = directory.SOURCE if side == "source" or shared else directory.TARGET
             vocabulary = Vocabulary.load(folder / name)
+            if own is None and side == "source" and self.recipe.data.columns.turns:
+                check_turns(run, vocabulary)
         if own is None:
             self.note(f"{side} vocabulary from {run}: {counted(vocabulary.size, 'piece')}")
         return vocabulary
+
+    def check_data(self, data: Prepared | PreparedSeries) -> None:
+        """A run goes on only with the data that it began with, for its order and its vocabularies came from it."""
+        if not self.goes_on:
+            return
+        began = read_progress(states(self.folder)[-1]).data
+        if data.fingerprint == began:
+            return
+        if isinstance(data, Prepared) and not self.recipe.data.columns.named:
+            self.check_first_lines(began)
+        raise WeftError(
+            f"{self.folder}: the data of this run has changed since it began, so it cannot go on as it was; "
+            f"put the files back, or start another run with name=..."
+        )
+
+    def check_first_lines(self, began: str) -> None:
+        """WeftError that says how to go on where the data is as it was, and only its first lines are read otherwise."""
+        recipe, data = self.recipe, self.recipe.data
+        own = None if recipe.start.model is None else directory.load_vocabularies(self.folder, recipe)
+        for header in (False, True):
+            columns = data.columns.model_copy(update={"header": header})
+            then = turned(recipe.model_copy(update={"data": data.model_copy(update={"columns": columns})}))
+            if began in (fingerprint(then, own), fingerprint(then, None, self.source, self.target)):
+                name = next(
+                    name for name, row in first_rows(data.trained_on, data.columns).items() if row.is_header != header
+                )
+                kinds = ("a header", "a pair") if header else ("a pair", "a header")
+                raise WeftError(
+                    f"{name}: the first line was {kinds[0]} when {self.folder} began, and is taken for {kinds[1]} now; "
+                    f"go on as it began: weft train {self.folder} data.columns.header={str(header).lower()}"
+                )
 
     def tokenizer(self) -> Vocabulary | None:
         settings = self.recipe.model.encoder
@@ -264,7 +301,17 @@ def same_pieces_asked(before: Recipe, now: Recipe) -> bool:
         for recipe in (before, now)
     )
     then["gaps"], wanted["gaps"] = (recipe.data.gaps is not None for recipe in (before, now))
+    then["turns"], wanted["turns"] = (recipe.data.columns.turns is not None for recipe in (before, now))
     return then == wanted and (now.data.direction != "both" or before.data.direction == "both")
+
+
+def check_turns(run: str, vocabulary: Vocabulary) -> None:
+    """WeftError where sources that are conversations would lose what stands between their turns."""
+    if SPACE + TURN not in vocabulary.pieces(range(vocabulary.size)):
+        raise WeftError(
+            f"the vocabulary of {run} has no piece {TURN}, which stands between turns (data.columns.turns); expected "
+            f"that of a run of conversations"
+        )
 
 
 def check_same_model(run: str, before: Recipe, now: Recipe) -> None:

@@ -15,7 +15,7 @@ import torch
 
 import weft.recipe
 from weft.data.batch import Batch
-from weft.data.cache import cache_folder, spool
+from weft.data.cache import Copies, cache_folder, spool
 from weft.data.corpus import Prepared, prepare, silent
 from weft.data.direction import turned
 from weft.data.examples import read_batch
@@ -39,7 +39,7 @@ from weft.training.distributed import Elsewhere, Processes, together
 from weft.training.precision import bound_caches
 from weft.training.preset import suggest
 from weft.training.progress import listeners
-from weft.training.run import check_data, check_place, check_same, folder_of, is_run, locked, writing
+from weft.training.run import check_place, check_same, folder_of, is_run, locked, writing
 from weft.training.start import Start, resolved
 from weft.training.trainer import Trainer
 
@@ -66,15 +66,15 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
 def trained(
     processes: Processes, what: str | Path, overrides: Sequence[str], say: Callable[[str], None]
 ) -> Model | SeriesModel:
-    def begun() -> tuple[Recipe, Path]:
+    def begun() -> tuple[Recipe, Copies, Path]:
         recipe, folder = chosen(str(what), overrides, say)
         parallel.check(recipe, processes)
         if recipe.data.series:
-            return recipe, folder
+            return recipe, Copies(), folder
         validated_metrics(recipe)
-        return spool(recipe), folder
+        return *spool(recipe), folder
 
-    recipe, folder = processes.from_first("reading the recipe", begun)
+    recipe, copies, folder = processes.from_first("reading the recipe", begun)
     settings = recipe.training
     bound_caches()
     if settings.threads:
@@ -82,7 +82,7 @@ def trained(
     place = processes.device(settings.device)
     processes.connect(place, settings.wait)
     start = Start(recipe, folder)
-    with ExitStack() as stack:
+    with copies.naming(), ExitStack() as stack:
         unless_begun = ExitStack()
 
         def hold() -> None:
@@ -96,9 +96,10 @@ def trained(
         data = processes.one_on_each_machine(
             "preparing the data", lambda: prepared(recipe, start, say), cache_folder() / PREPARING
         )
-        check_data(folder, data)
-        for line in [*first_lines(recipe.data), *data.counts.report()]:
-            say(line)
+        start.check_data(data)
+        first = [] if recipe.data.series else first_lines(recipe.data.trained_on, recipe.data.columns)
+        for line in [*first, *data.counts.report()]:
+            say(copies.told(line))
         torch.manual_seed(settings.seed)
         model = fresh(recipe, data, start)
         layout = parallel.parallel(recipe, model.network, place, processes, lambda: one_pair(data))
@@ -111,8 +112,9 @@ def trained(
         try:
             trainer = Trainer(recipe, model, data, folder, heard, layout, processes)
             start.begin(trainer)
-            unless_begun.pop_all()
             with signals(trainer):
+                trainer.begin()
+                unless_begun.pop_all()
                 ending = trainer.run()
         finally:
             for listener in heard:

@@ -37,7 +37,7 @@ PRETRAINED_RATE = 0.05
 
 
 class Trainer:
-    """Trains one model in one run folder; `run` goes on from the last state that the folder holds.
+    """Trains one model in one run folder; `begin` goes on from the last state that the folder holds, then `run`.
 
     Each of the processes that train together runs this, takes the same decisions, and only the first one writes.
     """
@@ -77,8 +77,8 @@ class Trainer:
         """Have the run save its state and end after the step it is in."""
         self.stop_wanted = reason
 
-    def run(self) -> Ending | None:
-        """Train to the end; None where it was told to stop before, and has saved all that it needs to go on."""
+    def begin(self) -> None:
+        """Put the last state in its place, or try what might not fit before the first step."""
         resumed = checkpoint.load_state(self.folder, self.network, self.parallel.trained, self.optimizer)
         self.parallel.spread(self.optimizer)
         if resumed is None:
@@ -90,6 +90,9 @@ class Trainer:
             self.progress.micro_batches = max(resumed.micro_batches, self.settings.accumulate)
             self.learning_rate.resume(resumed.plateau)
             self.tell("resume", step=resumed.step)
+
+    def run(self) -> Ending | None:
+        """Train to the end; None where it was told to stop before, and has saved all that it needs to go on."""
         if self.processes.first and not self.reason_to_end(self.progress.seconds):
             checkpoint.forget_ending(self.folder, self.recipe.validation.every, self.progress.best_step)
         self.parallel.trained.train()
