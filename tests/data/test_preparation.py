@@ -243,7 +243,8 @@ def test_what_first_lines_are_taken_for_is_part_of_the_key(tmp_path: Path) -> No
 def test_a_form_that_data_has_not_leaves_no_trace_in_the_key() -> None:
     plain = recipe()
     assert factors.shaping(plain, None) == {}
-    assert [form.shaping(plain) for form in (captions, direction, first_line, tagged)] == [{}] * 4
+    assert [form.shaping(plain) for form in (captions, direction, tagged)] == [{}] * 3
+    assert first_line.shaping(recipe(columns={"source": "en"})) == {}
     assert direction.shaping(recipe(SHARED, direction="both")) == {"direction": "both"}
 
 

@@ -48,9 +48,8 @@ def fingerprint(
 ) -> str:
     """The same for the same contents of the files to train on and to develop with, and the same settings of theirs.
 
-    Each form of data adds what it alone has (`shaping`), and nothing where the recipe has it not, so that a run from
-    before there was such a form goes on. What is done to an example each time that it is trained on has no part in it:
-    noise, sampling, weights of a mix.
+    Each form of data adds what it alone has (`shaping`), and nothing where the recipe has it not. What is done to an
+    example each time that it is trained on has no part in it: noise, sampling, weights of a mix.
     `source`, such as the tokenizer of a pretrained encoder, and `target` are given where the other is learnt.
     """
     data = recipe.data

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft.data.cells import listed, place_of, short
-from weft.data.header import FIRST_ROLES, are_roles
 from weft.data.images import idx_sizes
 from weft.data.read import STDIN, Row, csv_rows, expanded, read_lines, reads_as_header, suffix_of, tsv_rows
 from weft.errors import WeftError, counted
@@ -17,12 +16,11 @@ from weft.recipe import Columns, Files, Parallel, Recipe
 
 @dataclass(frozen=True)
 class FirstRow:
-    """Both sides of a file's first row, and whether it is a header: now, and before runs kept that."""
+    """Both sides of a file's first row, and whether it is a header."""
 
     source: str
     target: str
     is_header: bool
-    was_header: bool
 
 
 def first_lines(given: Sequence[Files], columns: Columns, recipe: str = "") -> list[str]:
@@ -57,14 +55,11 @@ def first_rows(given: Sequence[Files], columns: Columns) -> dict[str, FirstRow]:
 
 
 def shaping(recipe: Recipe) -> dict[str, Any]:
-    """Which first rows are headers, where that is not as it was before runs kept it."""
+    """Which first rows are headers, where the recipe does not name columns."""
     data = recipe.data
     if data.columns.named:
         return {}
-    rows = first_rows(data.trained_on, data.columns).values()
-    if all(row.is_header == row.was_header for row in rows):
-        return {}
-    return {"headers": [row.is_header for row in rows]}
+    return {"headers": [row.is_header for row in first_rows(data.trained_on, data.columns).values()]}
 
 
 def first_row(name: str, columns: Columns) -> FirstRow | None:
@@ -77,12 +72,8 @@ def first_row(name: str, columns: Columns) -> FirstRow | None:
     if len(cells) <= max(source, target):
         return None
     headed = columns.headed
-    return FirstRow(
-        cells[source],
-        cells[target],
-        reads_as_header(cells, source, target, rows) if headed is None else headed,
-        are_roles(cells[source], cells[target], source > target, FIRST_ROLES),
-    )
+    is_header = reads_as_header(cells, source, target, rows) if headed is None else headed
+    return FirstRow(cells[source], cells[target], is_header)
 
 
 def rows_of(name: str) -> Iterator[Row] | None:

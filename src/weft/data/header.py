@@ -7,15 +7,13 @@ from itertools import islice
 
 LOOKED_AT = 100  # rows after the first
 RUNNING = 10  # characters, on average, of what is more than words
-FIRST_ROLES = {  # all that was known until runs kept what a first line was taken for
+ROLES = {
     ("source", "target"),
     ("src", "tgt"),
     ("src", "trg"),
     ("input", "output"),
     ("word", "pronunciation"),
     ("word", "phonemes"),
-}
-ROLES = FIRST_ROLES | {
     ("grapheme", "phoneme"),
     ("graphemes", "phonemes"),
     ("question", "answer"),
@@ -44,19 +42,14 @@ def is_header(source: str, target: str, backward: bool, following: Iterator[tupl
     Names of languages may be words as well (`to` and `zu`), so they are a header only where what follows is longer
     than words and no other row is like the first. `backward`: the source stands after the target.
     """
-    if are_roles(source, target, backward, ROLES):
-        return True
     names = source.lower(), target.lower()
+    if names in ROLES or (backward and names[::-1] in ROLES):
+        return True
     if not are_languages(*names):
         return False
     rows = list(islice(following, LOOKED_AT))
     letters = sum(len(one) + len(other) for one, other in rows)
     return letters >= 2 * RUNNING * max(1, len(rows)) and not any(are_languages(*row) for row in rows)
-
-
-def are_roles(source: str, target: str, backward: bool, known: set[tuple[str, str]]) -> bool:
-    names = source.lower(), target.lower()
-    return names in known or (backward and names[::-1] in known)
 
 
 def are_languages(one: str, other: str) -> bool:
