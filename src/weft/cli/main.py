@@ -69,6 +69,6 @@ def run(given: list[str]) -> int:
     if verb not in VERBS:
         raise WeftError(f"there is no verb '{verb}'{nearest(verb, VERBS)} (verbs: {', '.join(VERBS)})")
     module = import_module(f"weft.cli.{verb.replace('-', '_')}")
-    options = module.parser().parse_args(rest)
+    options = module.parser().given(rest)
     code: int = module.run(options)
     return code
