@@ -561,7 +561,7 @@ def said(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     told = capsys.readouterr()
     assert end.value.code == 2
     assert "Traceback" not in told.err
-    return told.err[re.search(r"^weft(?: \w+)?: ", told.err, re.MULTILINE).start() :].rstrip("\n")
+    return told.err[re.search(r"^weft: ", told.err, re.MULTILINE).start() :].rstrip("\n")
 
 
 def agrees(message: str, expected: str) -> bool:

@@ -14,6 +14,7 @@ from runpy import run_path
 import pytest
 
 from weft.cli.main import VERBS
+from weft.errors import WeftError
 from weft.recipe.file import keys_at
 
 ROOT = Path(__file__).parent.parent
@@ -64,14 +65,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
-def test_command_lines_parse(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_lines_parse(page: Path) -> None:
     for verb, *rest in command_lines(page):
         assert verb in VERBS
         parser = import_module(f"weft.cli.{verb.replace('-', '_')}").parser()
         try:
-            options = parser.parse_args(rest)
-        except SystemExit:
-            pytest.fail(f"weft {shlex.join([verb, *rest])}: {capsys.readouterr().err}")
+            options = parser.given(rest)
+        except WeftError as error:
+            pytest.fail(f"weft {shlex.join([verb, *rest])}: {error}")
         for override in getattr(options, "overrides", []):
             *sections, key = override.partition("=")[0].split(".")
             assert key in keys_at(tuple(sections)), override

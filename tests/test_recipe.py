@@ -30,6 +30,12 @@ def load(tmp_path: Path, text: str, *overrides: str) -> recipe.Recipe:
     [
         ("data: {train: x}\ntraining:\n  stpes: 3", "r.yaml:3: unknown key 'training.stpes'; did you mean 'steps'?"),
         ("data: {train: x}\nmodle: {}", "r.yaml:2: unknown key 'modle'; did you mean 'model'?"),
+        ("data: {train: x}\nepochs: 3", "r.yaml:2: unknown key 'epochs'; there is training.epochs"),
+        (
+            "data: {train: x}\nmodel: {layers: 3}",
+            "there are model.encoder.layers, model.decoder.layers",
+        ),
+        ("data: {train: x}\ntraining: {metric: bleu}", "'training.metric'; there is validation.metric"),
         (
             "data: {train: x}\nmodel:\n  encoder:\n    kind: rnn\n    layer: 2",
             "r.yaml:5: unknown key 'model.encoder.layer'; did you mean 'layers'?",

@@ -1,8 +1,11 @@
 import json
+import warnings
 
 import pytest
 from matplotlib.image import imread
 from rich.cells import cell_len
+
+from weft.look import canvas
 
 
 def is_picture(path):
@@ -69,3 +72,13 @@ def test_what_is_wrong_is_said(run_weft, model, arguments, message):
 
 def test_a_run_that_is_not_there(run_weft, tmp_path):
     assert run_weft("look", tmp_path / "none", "--curves") == (2, "", f"weft: {tmp_path / 'none'}: no such run\n")
+
+
+def test_a_missing_font_is_told_in_one_line(run_weft, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(canvas, "other_families", lambda: [])
+    canvas.warn_of_missing_font.cache_clear()
+    with warnings.catch_warnings(action="default"):
+        code, _, err = run_weft("look", model, "--attention", "房cat", "--out", tmp_path / "a.png", "--beam", 1)
+    assert code == 0
+    assert err.startswith("weft: no font on this machine has all characters")
+    assert len(err.splitlines()) == 1

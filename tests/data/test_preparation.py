@@ -109,7 +109,9 @@ def test_what_is_wrong_with_another_corpus_is_told_with_its_key() -> None:
     )
     assert refused(recipe(also=[{"train": "*.csv"}])) == "data.also.0.train: *.csv: no file matches"
     Path("c.tsv").write_text("a\tb\nc\n")
-    assert refused(recipe(also=[{"train": "c.tsv"}])) == "data.also.0.train: c.tsv:2: 1 column found, 2 expected"
+    assert refused(recipe(also=[{"train": "c.tsv"}])).startswith(
+        "data.also.0.train: c.tsv:2: 1 column found, 2 expected"
+    )
     tsv("d.tsv", [("", "x")])
     assert refused(recipe(also=[{"train": "d.tsv"}])) == (
         "data.also.0.train: no usable pair: 1 pair read; 1 left out: 1 with an empty source"

@@ -266,8 +266,11 @@ def test_what_first_lines_are_taken_for_is_told_where_nobody_has_said_it(tmp_pat
 
 
 def test_short_rows_are_refused_and_empty_rows_are_empty_pairs(tmp_path: Path) -> None:
-    assert refused(put(tmp_path / "a.tsv", "a\tb\nc\n")).endswith("a.tsv:2: 1 column found, 2 expected")
-    assert refused(put(tmp_path / "a.csv", "a,b,c\nc\n"), target=3).endswith("a.csv:2: 1 column found, 3 expected")
+    assert refused(put(tmp_path / "a.tsv", "a\tb\nc\n")).endswith("a.tsv:2: 1 column found, 2 expected: no tab in 'c'")
+    assert refused(put(tmp_path / "a.csv", "a,b,c\nc\n"), target=3).endswith(
+        "a.csv:2: 1 column found, 3 expected: no comma in 'c'"
+    )
+    assert refused(put(tmp_path / "b.csv", "a;b\n")).endswith("b.csv:1: 1 column found, 2 expected: no comma in 'a;b'")
     assert pairs(put(tmp_path / "b.tsv", "a\tb\n\nc\td\n")) == [("a", "b"), ("", ""), ("c", "d")]
     assert pairs(put(tmp_path / "b.csv", "a,b\n\n")) == [("a", "b"), ("", "")]
 

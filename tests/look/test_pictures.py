@@ -11,7 +11,7 @@ from weft.errors import WeftError
 from weft.look import canvas
 from weft.look.attention import Example, draw, draw_grid, in_terminal
 from weft.look.canvas import DOTS_PER_INCH, SHADES, fonts_for, tidy
-from weft.look.curves import draw_curves, read_log
+from weft.look.curves import draw_curves, draw_loss, read_log
 from weft.look.length import draw_length
 from weft.metrics.breakdown import Bucket
 from weft.metrics.score import Score
@@ -224,3 +224,13 @@ def test_a_font_is_found_that_was_installed_after_matplotlib_listed_them(monkeyp
     canvas.other_families.cache_clear()
     assert "cmr10" in canvas.other_families()
     canvas.other_families.cache_clear()
+
+
+def test_the_legend_of_a_loss_that_goes_up_hides_none_of_it():
+    figure = canvas.new_figure(6, 3)
+    axes = figure.add_subplot()
+    draw_loss(axes, [train(1), train(2)], [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 9.0}])
+    figure.draw_without_rendering()
+    legend = axes.get_legend().get_window_extent()
+    assert legend.y0 >= axes.get_window_extent().y1
+    assert legend.x0 > axes._left_title.get_window_extent().x1

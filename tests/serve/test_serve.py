@@ -20,7 +20,8 @@ from starlette.testclient import TestClient
 from weft.cli.main import main
 from weft.recipe import Search
 from weft.serve.app import PAGE
-from weft.serve.queue import Ask
+from weft.serve.queue import Ask, Bounds
+from weft.serve.request import Limits, Options
 from weft.tasks.text import Model, Prediction
 
 if TYPE_CHECKING:
@@ -384,3 +385,12 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, caps
         main(["serve", "nowhere"])
     assert stopped.value.code == 2
     assert "pip install 'weft[serve]'" in capsys.readouterr().err
+
+
+def test_the_page_of_the_interface_says_what_one_request_may_ask_for() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text("utf-8")
+    limits, options = Limits(), ", ".join(f"`{name}`" for name in Options.model_fields)
+    assert f"{limits.lines} lines, {limits.characters:,} characters a line, or {limits.beam} for" in page
+    assert f"lines are waiting ({Bounds().waiting_lines:,})" in page
+    assert f"| `options` | {options};" in page
+    assert limits.body_bytes == 1 << 20

@@ -42,7 +42,9 @@ def learnt(tmp_path_factory):
     (folder / "through.yaml").write_text(yaml.safe_dump(settings))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WEFT_CACHE", str(folder / "cache"))
-        weft.train(folder / "through.yaml", say=lambda line: None)
+        said = []
+        weft.train(folder / "through.yaml", say=said.append)
+    assert said[-1].endswith(f"Use it: weft look {folder}/runs/through --reconstruct IMAGE")
     return folder
 
 

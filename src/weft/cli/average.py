@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from weft.cli.arguments import Arguments
 
-def parser() -> argparse.ArgumentParser:
-    average = argparse.ArgumentParser(
+
+def parser() -> Arguments:
+    average = Arguments(
         prog="weft average",
         description="Average checkpoints of a run into a new model folder; the run stays as it is.",
         epilog="weft average runs/pairs --best 5",

@@ -10,6 +10,7 @@ from itertools import chain, islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from weft.cli.arguments import Arguments
 from weft.errors import WeftError, counted
 from weft.files import replaced
 
@@ -24,8 +25,8 @@ MANY = 0.2  # of the source's tokens that are unknown
 WORSE = 1.25  # times as many tokens as the other vocabulary needs; in the wrong direction it is twice and more
 
 
-def parser() -> argparse.ArgumentParser:
-    verb = argparse.ArgumentParser(
+def parser() -> Arguments:
+    verb = Arguments(
         prog="weft back-translate",
         description="Make pairs to train on of text in the target language alone: a model of the reverse direction "
         "writes the source of each line (Sennrich et al. 2016).",

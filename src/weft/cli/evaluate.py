@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weft.cli.arguments import Arguments
 from weft.cli.predict import add_model, add_search, loaded, search_options
 from weft.errors import WeftError, counted
 from weft.files import write_text
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 LABELS_DRAWN = 40
 
 
-def parser() -> argparse.ArgumentParser:
-    evaluate = argparse.ArgumentParser(
+def parser() -> Arguments:
+    evaluate = Arguments(
         prog="weft evaluate",
         description="Score a model on pairs that it has not seen: the scores with their signatures, the scores by "
         "length, the worst outputs.",

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from weft.cli.arguments import Arguments
 from weft.cli.evaluate import check_picture, read_items, tell_first_lines, writing
 from weft.cli.predict import add_search, search_options
 from weft.errors import WeftError
@@ -36,8 +37,8 @@ NONE = "(none)"
 END = "∎"  # one column wide, where `</s>` would widen all
 
 
-def parser() -> argparse.ArgumentParser:
-    look = argparse.ArgumentParser(
+def parser() -> Arguments:
+    look = Arguments(
         prog="weft look",
         description="Pictures of a run or of what its model does: PNG, SVG or PDF by the name of the file.",
         epilog="weft look runs/pairs --curves  |  weft look runs/pairs --attention 'a line' --out attention.png  |  "

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
+from typing import TextIO
 
 from weft.errors import BAD_INPUT, WeftError, nearest
 
@@ -40,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb; exits with 0, with 2 for bad input, with 130 where it was interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        sys.exit(run(given))
+        with warnings.catch_warnings():
+            warnings.showwarning = told
+            sys.exit(run(given))
     except WeftError as error:
         if str(error):  # or another process has told
             print(f"weft: {error}", file=sys.stderr)
@@ -56,6 +61,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
+def told(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning of weft's own in one line; one of a library with the place in its code."""
+    own = Path(__file__).parents[1] in Path(filename).parents
+    text = f"weft: {message}\n" if own else warnings.formatwarning(message, category, filename, lineno, line)
+    print(text, end="", file=file or sys.stderr)
+
+
 def run(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
         parser().print_help()
@@ -69,6 +88,6 @@ def run(given: list[str]) -> int:
     if verb not in VERBS:
         raise WeftError(f"there is no verb '{verb}'{nearest(verb, VERBS)} (verbs: {', '.join(VERBS)})")
     module = import_module(f"weft.cli.{verb.replace('-', '_')}")
-    options = module.parser().parse_args(rest)
+    options = module.parser().given(rest)
     code: int = module.run(options)
     return code

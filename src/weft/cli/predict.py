@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
+from weft.cli.arguments import Arguments
 from weft.errors import WeftError, counted
 from weft.files import replaced
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from weft.tasks.text import Model, Prediction
 
 
-def parser() -> argparse.ArgumentParser:
-    predict = argparse.ArgumentParser(
+def parser() -> Arguments:
+    predict = Arguments(
         prog="weft predict",
         description="One line out for each line in, in order; of a series, the rows that follow, as CSV.",
         epilog="weft predict runs/pairs < lines.txt  |  weft predict runs/pairs lines.txt --jsonl  |  "

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from weft.cli.arguments import Arguments
 
-def parser() -> argparse.ArgumentParser:
-    recipe = argparse.ArgumentParser(
+
+def parser() -> Arguments:
+    recipe = Arguments(
         prog="weft recipe",
         description="Check recipes, print one with every setting resolved, or print the JSON Schema for an editor.",
         epilog="weft recipe recipe.yaml training.steps=5000  |  weft recipe --schema > weft.schema.json",

@@ -11,14 +11,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from weft.cli.arguments import Arguments
 from weft.cli.predict import add_weights
 from weft.errors import WeftError
 
 DRAIN_SECONDS = 60  # for what was asked before the signal came
 
 
-def parser() -> argparse.ArgumentParser:
-    serve = argparse.ArgumentParser(
+def parser() -> Arguments:
+    serve = Arguments(
         prog="weft serve",
         description="Answer over HTTP: a page to try the model on, /v1/predict, and LibreTranslate's /translate.",
         epilog="weft serve runs/pairs, then open http://127.0.0.1:5000 in a browser",

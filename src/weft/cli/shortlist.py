@@ -6,11 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from weft.cli.arguments import Arguments
 from weft.errors import WeftError
 
 
-def parser() -> argparse.ArgumentParser:
-    shortlist = argparse.ArgumentParser(
+def parser() -> Arguments:
+    shortlist = Arguments(
         prog="weft shortlist",
         description="Learn from a model's training pairs which target pieces go with a source piece. With --shortlist, "
         "predict, evaluate and serve compute these alone in the output layer.",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from weft.cli.arguments import Arguments
 
-def parser() -> argparse.ArgumentParser:
-    train = argparse.ArgumentParser(
+
+def parser() -> Arguments:
+    train = Arguments(
         prog="weft train",
         description="Train from a file of pairs (sizes are chosen from the data and said), from a recipe, or go on "
         "with a run that exists.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +28,18 @@ class Tally:
     pieces: int = 0
     unknown: int = 0
     failures: int = 0  # lines that do not come back unchanged from their pieces
-    examples: list[str] = field(default_factory=list)  # of them, the first
+    examples: list[str] = field(default_factory=list)  # of them, the first that differ
 
     def add(self, other: Tally) -> None:
         self.pieces += other.pieces
         self.unknown += other.unknown
         self.failures += other.failures
-        self.examples = [*self.examples, *other.examples][:EXAMPLES_SHOWN]
+        self.examples = distinct(self.examples, other.examples)
+
+
+def distinct(*lines: list[str]) -> list[str]:
+    """The first few, each once."""
+    return list(dict.fromkeys(chain(*lines)))[:EXAMPLES_SHOWN]
 
 
 @dataclass(frozen=True)
@@ -122,4 +128,4 @@ class Encoder:
         back = vocabulary.decode_lines(ids.lists(places))
         wrong = [lines[place] for place, other in zip(places, back, strict=True) if lines[place] != other]
         unknown = int(np.count_nonzero((ids.values == vocabulary.unk) & np.repeat(kept, ids.lengths)))
-        return Tally(int(ids.lengths[kept].sum()), unknown, len(wrong), wrong[:EXAMPLES_SHOWN])
+        return Tally(int(ids.lengths[kept].sum()), unknown, len(wrong), distinct(wrong))

@@ -24,7 +24,7 @@ from weft.data.captions import named_at, pairs_for
 from weft.data.column import Column
 from weft.data.counts import Counts, Part
 from weft.data.direction import TOKENS
-from weft.data.encoding import EXAMPLES_SHOWN, Encoded, Encoder, Tally
+from weft.data.encoding import Encoded, Encoder, Tally, distinct
 from weft.data.factors import Factors, words_of
 from weft.data.gaps import pieces_of_gaps
 from weft.data.images import ImageError, ImageReader
@@ -348,7 +348,7 @@ class Preparation:
             raise WeftError(self.nothing_for_dev(for_dev))
         counts.unknown_source, counts.unknown_target = (tally.unknown / max(1, tally.pieces) for tally in self.tallies)
         counts.round_trip_failures = sum(tally.failures for tally in self.tallies)
-        counts.round_trip_examples = [line for tally in self.tallies for line in tally.examples][:EXAMPLES_SHOWN]
+        counts.round_trip_examples = distinct(*(tally.examples for tally in self.tallies))
 
     def nothing_for_dev(self, found: Part) -> str:
         if self.data.dev is None:

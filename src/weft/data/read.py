@@ -31,6 +31,7 @@ PairReader = Callable[[str, Iterator[str], Columns], Iterator[Pair]]
 
 STDIN = "-"
 CHUNK = 1 << 20  # bytes
+SHOWN = 40  # characters of a line in a message
 COMPRESSED = (".gz", ".zst", ".xz")
 FORMATS = "parallel text, .tsv, .csv, .jsonl (each also .gz, .zst, .xz) and .parquet"
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -263,7 +264,8 @@ def pairs_of(name: str, columns: Columns) -> Iterator[Pair]:
         else:
             raise WeftError(
                 f"{name}: not known to hold pairs: its first line has no tab; supported are {FORMATS} "
-                f"(parallel text is given as {{source: FILE, target: FILE}})"
+                f"(parallel text is given as {{source: FILE, target: FILE}}, "
+                "text alone as {source: null, target: FILE})"
             )
     yield from reader(called(name), lines, columns)
 
@@ -318,13 +320,22 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
     for number, row in rows:
         if len(row) < expected:
             if row and row != [""]:
-                raise WeftError(f"{name}:{number}: {counted(len(row), 'column')} found, {expected} expected")
+                told = f"{name}:{number}: {counted(len(row), 'column')} found, {expected} expected"
+                raise WeftError(f"{told}{undivided(name, row)}")
             yield "", ""
             continue
         one, other = (" ".join([row[place] for place in side]) for side in (source, target))
         if "\n" in one or "\n" in other:
             raise WeftError(f"{name}:{number}: a quoted cell holds a line break; each side of a pair is one line")
         yield beside([one, *(row[place] for place in factors)], columns, f"{name}:{number}"), other
+
+
+def undivided(name: str, row: list[str]) -> str:
+    """What a row of one cell lacks, and how it begins."""
+    if len(row) > 1:
+        return ""
+    begun = row[0] if len(row[0]) <= SHOWN else row[0][:SHOWN] + "…"
+    return f": no {'comma' if suffix_of(name) == '.csv' else 'tab'} in {begun!r}"
 
 
 def reads_as_header(header: list[str], source: int, target: int, rows: Iterator[Row]) -> bool:

@@ -99,7 +99,16 @@ def draw_loss(axes: Axes, train: Sequence[Mapping[str, Any]], dev: Sequence[Mapp
     line(axes, dev, "loss", SECOND, label="dev")
     scores: Mapping[str, float] = next((record["scores"] for record in dev if record.get("scores")), {})
     style(axes, "loss per value" if "mse" in scores else "loss per token, nats")
-    axes.legend(fontsize=8, frameon=False, labelcolor=INK, handlelength=1.2, loc="upper right")
+    axes.legend(  # beside the title: a loss may go up as well as down
+        fontsize=8,
+        frameon=False,
+        labelcolor=INK,
+        handlelength=1.2,
+        ncols=2,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        borderaxespad=0.0,
+    )
 
 
 def draw_metric(axes: Axes, name: str, dev: Sequence[Mapping[str, Any]]) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import weft.recipe
 from weft.data.tokenizer import Tokenizer, load_source
 from weft.data.vocabulary import FACTORS, Vocabulary
-from weft.errors import WeftError
+from weft.errors import WeftError, nearest
 from weft.files import new_folder, replaced
 from weft.models import autoencoder
 from weft.models.pretrained import Pretrained, PretrainedEncoder, pretrained, unweighted
@@ -50,7 +50,8 @@ class Loaded:
 def load(folder: Path, device: torch.device) -> Loaded:
     """The model in a directory; WeftError names the file that is missing or damaged."""
     if not folder.is_dir():
-        raise WeftError(f"{folder}: no such model directory")
+        others = [other.name for other in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise WeftError(f"{folder}: no such model directory{nearest(folder.name, others)}")
     if not (folder / RECIPE).is_file():
         raise WeftError(f"{folder}: not a model directory: it has no {RECIPE}")
     recipe = weft.recipe.load(folder / RECIPE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,7 @@ def complaint(item: Mapping[str, Any], where: str, lines: Lines) -> str:
     if path[:1] == ("data",) and path[1:2] in (("train",), ("dev",), ("test",)) and len(item["loc"]) > 2:
         return f"{place}: '{'.'.join(path[:2])}' must be a file, a list of files, or {{source: ..., target: ...}}"
     if item["type"] == "extra_forbidden":
-        others = [other for other in keys_at(path[:-1]) if other != path[-1]]
-        return f"{place}: unknown key '{key}'{nearest(path[-1], others)}"
+        return f"{place}: unknown key '{key}'{instead(path)}"
     if item["type"] == "union_tag_invalid":
         kinds = item["ctx"]["expected_tags"].replace("'", "")
         near = nearest(item["ctx"]["tag"], kinds.split(", ")) or ";"
@@ -96,6 +95,31 @@ def complaint(item: Mapping[str, Any], where: str, lines: Lines) -> str:
         return f"{place}: {item['ctx']['error']!s}"
     message = item["msg"][0].lower() + item["msg"][1:]
     return f"{place}: '{key}' is {item['input']!r}: {message}"
+
+
+def instead(path: tuple[str, ...]) -> str:
+    """What may have been meant by an unknown key: one of its name further down, one spelt like it, one elsewhere."""
+    namesakes = called(path[-1])
+    below = [name for name in namesakes if name.startswith("".join(f"{key}." for key in path[:-1]))]
+    near = "" if below else nearest(path[-1], [other for other in keys_at(path[:-1]) if other != path[-1]])
+    if near or not namesakes:
+        return near
+    found = below or namesakes
+    return f"; there {'is' if len(found) == 1 else 'are'} {', '.join(found)}"
+
+
+def called(name: str) -> list[str]:
+    """Where the recipe has a key of this name, each as `section.key`."""
+    schema = Recipe.model_json_schema()
+
+    def within(place: Mapping[str, Any], above: str) -> Iterator[str]:
+        for key, value in place.get("properties", {}).items():
+            if key == name:
+                yield f"{above}{key}"
+            for option in options(value):
+                yield from within(resolved(option, schema), f"{above}{key}.")
+
+    return list(dict.fromkeys(within(schema, "")))
 
 
 def keys_of(loc: Iterable[str | int]) -> tuple[str, ...]:

@@ -129,7 +129,9 @@ def trained(
             fit = partial(calibrate, folder, data.dev, settings.batch_tokens)
             say(processes.from_first("fitting a temperature", fit))
         processes.from_first("writing the card", lambda: card.write(folder, recipe, progress, outcome, data.counts))
-    say(f"done: {ending.reason}. Use it: weft predict {folder}")
+    pixels = recipe.model.decoder.kind == "pixels"
+    use = f"weft look {folder} --reconstruct IMAGE" if pixels else f"weft predict {folder}"
+    say(f"done: {ending.reason}. Use it: {use}")
     return load(folder, str(place))
 
 

@@ -1,0 +1,39 @@
+"""The arguments of a verb, which say in one line what they cannot take."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from weft.errors import WeftError, nearest
+
+
+class Arguments(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are WeftErrors, without the usage, with the nearest spelling of an option."""
+
+    def given(self, arguments: Sequence[str]) -> argparse.Namespace:
+        options, unknown = self.parse_known_args(arguments)
+        if unknown:
+            raise WeftError(self.refused(*unknown[0].split("=", 1), *unknown[1:]))
+        return options
+
+    def refused(self, word: str, *after: str) -> str:
+        """What is said of an argument that is not known, and of the value after it."""
+        if not word.startswith("-"):
+            return f"'{word}' is one argument too many; {self.hint()}"
+        what = f"{self.prog.removeprefix('weft ')} has no option '{word}'"
+        if any(action.metavar == "KEY=VALUE" for action in self._actions):
+            from weft.recipe.file import called
+
+            keys = called(word.lstrip("-").replace("-", "_"))
+            example = f"{keys[0]}={after[0] if after else '...'}" if keys else "training.steps=5000"
+            return f"{what}; settings are given as KEY=VALUE, such as {example}"
+        known = [name for action in self._actions for name in action.option_strings]
+        return f"{what}{nearest(word, known) or f'; {self.hint()}'}"
+
+    def error(self, message: str) -> NoReturn:
+        raise WeftError(f"{message}; {self.hint()}")
+
+    def hint(self) -> str:
+        return f"{self.prog} --help says what it takes"
