@@ -10,6 +10,7 @@ from families import COMBINATIONS, random_ids, small_model
 from torch import Tensor
 
 from weft.models.base import reorder
+from weft.models.folded import OneSource
 from weft.models.key_values import KeyValues
 from weft.models.packed import Packed
 from weft.models.product import Product
@@ -24,22 +25,22 @@ LENGTHS, CAPS = [3, 6, 1, 5, 5, 2, 7], [12, 9, 13, 5, 7, 9, 45]
 STACK: dict[str, Any] = {"heads": 2, "layers": 2, "feed_forward": 24, "dropout": 0.0}
 
 
-def found(model: Any, chooser: Chooser) -> list[list[Hypothesis]]:
+def found(model: Any, chooser: Chooser, lengths: list[int] = LENGTHS) -> list[list[Hypothesis]]:
     """Sentences leave at different times, and one goes on for longer than a block has places at first."""
-    return search(model, source(), chooser, Limits(2, 3, CAPS, n_best=2, attention=True))
+    return search(model, source(lengths), chooser, Limits(2, 3, CAPS, n_best=2, attention=True))
 
 
-def source() -> Any:
+def source(lengths: list[int]) -> Any:
     torch.manual_seed(7)
-    return random_ids(LENGTHS, 11)
+    return random_ids(lengths, 11)
 
 
-def check(network: Seq2Seq) -> None:
+def check(network: Seq2Seq, lengths: list[int] = LENGTHS) -> None:
     packed = Packed(network, "float32")
     line_numbers, device = range(len(LENGTHS)), torch.device("cpu")
     draws = (Sample(Draw(), 3, 1, line_numbers, max(CAPS), device) for _ in range(2))
     for chooser, same in zip((Greedy(), Beam(4), next(draws)), (Greedy(), Beam(4), next(draws)), strict=True):
-        for ours, theirs in zip(found(network, chooser), found(packed, same), strict=True):
+        for ours, theirs in zip(found(network, chooser, lengths), found(packed, same, lengths), strict=True):
             assert [one.tokens for one in ours] == [one.tokens for one in theirs]
             for one, other in zip(ours, theirs, strict=True):
                 assert one.token_scores == pytest.approx(other.token_scores, abs=1e-5)
@@ -54,6 +55,16 @@ def test_it_finds_what_the_model_finds(encoder: str, decoder: str) -> None:
     with torch.no_grad():
         network.output.projection.bias[3] = -1.0  # long outputs
     check(network)
+
+
+@pytest.mark.parametrize("decoder", ["pre", "post", "modern", "ssru"])
+@pytest.mark.parametrize(("length", "folded"), [(1, True), (4, True), (40, False)])
+def test_one_sentence_is_looked_at_as_among_others(decoder: str, length: int, folded: bool) -> None:
+    torch.manual_seed(1)
+    network = small_model("pre", decoder).float()
+    check(network, [length])
+    (fixed, _), _ = Packed(network, "float32").start(source([length]))
+    assert isinstance(fixed.source, OneSource) == folded
 
 
 @pytest.mark.parametrize("given", ["none", "first", "every", "both"])

@@ -11,9 +11,11 @@ from torch import nn
 @contextmanager
 def answering(network: nn.Module) -> Iterator[None]:
     """Without dropout and what else is for training alone; afterwards as it was, however this ends."""
-    training = network.training
+    if not network.training:
+        yield
+        return
     network.eval()
     try:
         yield
     finally:
-        network.train(training)
+        network.train()

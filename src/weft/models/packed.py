@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from weft.data.batch import Padded
 from weft.models.base import Memory
+from weft.models.folded import Folding, OneSource
 from weft.models.key_values import KeyValues
 from weft.models.packed_layers import CrossAttention, EncoderLayer, FeedForward, Recurrence, SelfAttention, norm_of
 from weft.models.product import Product, Weights, product
@@ -64,7 +65,7 @@ class PackedEncoder:
 
 class PackedFixed(NamedTuple):
     said: KeyValues | None  # None where all layers are recurrent
-    source: KeyValues | None  # None where no layer looks at it
+    source: KeyValues | OneSource | None  # None where no layer looks at it
     padding: Tensor | None  # (B,1,S) 0 or -inf; None where there is none
     every: Tensor | None  # (B,D), what the context adds to the input of every step
 
@@ -86,6 +87,7 @@ class PackedDecoder:
         self.before = 0 if module.first is None else 1  # positions of the context, before the first token
         self.of_source = [layer.attention for layer in self.modules() if isinstance(layer.attention, HeadsOnSource)]
         self.keys = product(*[heads.key_value for heads in self.of_source], weights=weights) if self.of_source else None
+        self.folding = Folding(self.of_source) if self.of_source else None
 
     def modules(self) -> list[DecoderLayerModule]:
         return [cast(DecoderLayerModule, layer) for layer in self.module.layers]
@@ -99,7 +101,7 @@ class PackedDecoder:
         said, like = None, memory.values
         if asked := next((layer.past.asked for layer in self.layers if isinstance(layer.past, SelfAttention)), None):
             said = KeyValues.of_nothing(len(self.layers), sentences, asked.groups, asked.width, like)
-        fixed = PackedFixed(said, self.source(memory), padding, every)
+        fixed = PackedFixed(said, self.source(memory, padding is not None), padding, every)
         recurrent = sum(isinstance(layer.past, Recurrence) for layer in self.layers)
         state = PackedState(0, like.new_zeros(sentences, 0), (like.new_zeros(sentences, width),) * recurrent)
         if self.module.first is not None:
@@ -107,25 +109,28 @@ class PackedDecoder:
             state = state._replace(step=0, seen=like.new_zeros(sentences, 1))
         return fixed, state
 
-    def source(self, memory: Memory) -> KeyValues | None:
-        """Keys and values of the source, of all layers."""
-        if self.keys is None:
+    def source(self, memory: Memory, padded: bool) -> KeyValues | OneSource | None:
+        """Keys and values of the source, of all layers; those of one short sentence are folded."""
+        if self.keys is None or self.folding is None:
             return None
         if memory.compared is None:
             both = self.keys(memory.values.flatten(0, 1)).view(*memory.mask.shape, len(self.of_source), 2, -1)
         else:
             both = torch.stack([heads.of(memory).unflatten(-1, (2, -1)) for heads in self.of_source], 2)
         both = both.unflatten(-1, (-1, self.of_source[0].width))  # (B,S,L,2,G,d)
-        return KeyValues(both.permute(2, 3, 0, 4, 1, 5).contiguous(), memory.mask.size(1))
+        found = KeyValues(both.permute(2, 3, 0, 4, 1, 5).contiguous(), memory.mask.size(1))
+        sentences, length = memory.mask.shape
+        folds = sentences == 1 and not padded and self.folding.pays(length)
+        return self.folding(found) if folds else found
 
     def run(
         self, x: Tensor, state: PackedState, fixed: PackedFixed, step: int
     ) -> tuple[Tensor, Tensor | None, PackedState]:
         """x (N,D) -> features (N,D), weights (N,H,S) of the last layer or None, the next state."""
-        said, source = fixed.said, fixed.source
+        said, source, count = fixed.said, fixed.source, x.size(0)
         seen, mask, recurrent, after = state.seen, None, iter(state.layers), []
         if said is not None:
-            seen, mask = self.places(seen, said, len(x))
+            seen, mask = self.places(seen, said, count)
         looked = None
         for number, layer in enumerate(self.layers):
             if isinstance(layer.past, Recurrence):
@@ -133,15 +138,19 @@ class PackedDecoder:
                 after.append(now)
             elif said is not None:
                 x = layer.past(x, said, number, mask, step + self.before)
-            if layer.attention is not None and source is not None:
+            if layer.attention is None:
+                pass
+            elif isinstance(source, OneSource):
+                x, looked = layer.attention.alone(x, *source.layers[number])
+            elif source is not None:
                 keys, values = source.keys[number], source.values[number]
                 x, looked = layer.attention(x, keys, values, fixed.padding, source.sentences)
             x = layer.feed_forward(x)
         if said is not None:
-            said.taken += len(x) // said.sentences
-        weights = None
-        if looked is not None and (attention := self.layers[-1].attention) is not None:
-            weights = attention.asked.joined(looked, len(x)).view(len(x), -1, looked.size(-1))
+            said.taken += count // said.sentences
+        weights = looked
+        if isinstance(source, KeyValues) and looked is not None and self.layers[-1].attention is not None:
+            weights = self.layers[-1].attention.asked.joined(looked, count).view(count, -1, looked.size(-1))
         return self.norm(x), weights, PackedState(step + 1, seen, tuple(after))
 
     def places(self, seen: Tensor, said: KeyValues, rows: int) -> tuple[Tensor, Tensor | None]:

@@ -73,6 +73,11 @@ class Asked(NamedTuple):
     shared: int  # r
     width: int  # d
 
+    @property
+    def heads(self) -> int:
+        """H."""
+        return self.groups * self.shared
+
     @classmethod
     def of(cls, heads: Heads) -> Asked:
         groups = heads.key_value.out_features // (2 * heads.width)
@@ -80,14 +85,14 @@ class Asked(NamedTuple):
 
     def queries(self, q: Tensor, sentences: int) -> Tensor:
         """(N,Hd) -> (B*G,Kr,d): what asks one head of keys is rows of one product."""
-        if len(q) == sentences:
+        if q.size(0) == sentences:
             return q.reshape(-1, self.shared, self.width)
         q = q.view(sentences, -1, self.groups, self.shared, self.width)
         return q.transpose(1, 2).reshape(sentences * self.groups, -1, self.width)
 
     def joined(self, read: Tensor, rows: int) -> Tensor:
         """(B*G,Kr,.) -> (N,Hd), or of weights (N,HS)."""
-        sentences = len(read) // self.groups
+        sentences = read.size(0) // self.groups
         if rows == sentences:
             return read.view(rows, -1)
         return read.view(sentences, self.groups, rows // sentences, -1).transpose(1, 2).reshape(rows, -1)
@@ -125,7 +130,7 @@ def turn_of(heads: SelfAttentionModule, asked: Asked) -> Turn | None:
 
 class Looked(NamedTuple):
     x: Tensor  # (N,D)
-    weights: Tensor  # (B*G,Kr,S)
+    weights: Tensor  # (B*G,Kr,S); of a sentence alone (K,H,S)
 
 
 class CrossAttention:
@@ -137,6 +142,12 @@ class CrossAttention:
         self.query = Product([scaled_query(module)], weights)
         self.out = product(module.out, weights=weights)
 
+    def alone(self, x: Tensor, keys: Tensor, bias: Tensor, values: Tensor) -> Looked:
+        """To one sentence, folded: x (K,D), keys (D,HS), bias (HS,), values (HS,D) -> (K,D), weights (K,H,S)."""
+        energy = torch.addmm(bias, self.around.enter(x), keys)
+        weights = torch.softmax(energy.unflatten(1, (self.asked.heads, -1)), -1)
+        return Looked(self.around.leave(x, torch.mm(weights.flatten(1), values)), weights)
+
     def __call__(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, sentences: int) -> Looked:
         """x (N,D), keys (B*G,d,S), values (B*G,S,d), mask (B,1,S), 0 or -inf -> (N,D), weights (B*G,Kr,S)."""
         queries = self.asked.queries(self.query(self.around.enter(x)), sentences)
@@ -144,7 +155,7 @@ class CrossAttention:
         if mask is not None:
             energy.view(sentences, -1, energy.size(2)).add_(mask)
         weights = torch.softmax(energy, -1)
-        read = self.asked.joined(torch.bmm(weights, values), len(x))
+        read = self.asked.joined(torch.bmm(weights, values), x.size(0))
         return Looked(self.around.leave(x, self.out(read)), weights)
 
 
@@ -172,7 +183,7 @@ class SelfAttention:
         energy = torch.bmm(queries, keys)
         if seen is not None:
             energy.view(sentences, groups, seen.size(2), -1, seen.size(4)).add_(seen)
-        read = self.asked.joined(torch.bmm(torch.softmax(energy, -1), values), len(x))
+        read = self.asked.joined(torch.bmm(torch.softmax(energy, -1), values), x.size(0))
         return self.around.leave(x, self.out(read))
 
 

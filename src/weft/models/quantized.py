@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from weft.errors import WeftError
 from weft.models.pretrained import Pretrained
-from weft.models.product import Weights, packed_integers
+from weft.models.product import Integers, Weights, packed_integers
 from weft.models.rnn import CellState, Layer
 from weft.nn.fused import Fused
 
@@ -22,27 +22,22 @@ CELLS = {
 
 
 class Int8Linear(nn.Module):
-    """W x + b with W in integers, a scale for each row of W, and x rounded to integers as it comes.
-
-    The scale of x is that of its largest value, over all rows: what stands beside a row in a batch moves its result
-    within the rounding.
-    """
+    """An nn.Linear in integers."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.out_features = linear.out_features
         self.count = linear.count if isinstance(linear, Fused) else 1
-        self.packed = packed_integers(linear.weight.detach(), linear.bias)
+        self.integers = Integers(linear.weight.detach(), linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(...,D) -> (...,out_features)."""
-        product: Tensor = torch.ops.quantized.linear_dynamic(x, self.packed, True)  # 7 bits of x: no sum overflows
-        return product
+        return self.integers(x)
 
     def apart(self) -> list[tuple[Tensor, Tensor]]:
         """Each of the fused matrices with its bias, in float32."""
-        weight, bias = torch.ops.quantized.linear_unpack(self.packed)
-        return list(zip(weight.dequantize().chunk(self.count), bias.chunk(self.count), strict=True))
+        weight, bias = self.integers.apart()
+        return list(zip(weight.chunk(self.count), bias.chunk(self.count), strict=True))
 
 
 class Int8Layer(nn.Module):
