@@ -34,6 +34,7 @@ TAKES = {
     "prior": {"out", "device", *SEARCH},
 }  # which options go with what is looked at
 NONE = "(none)"
+LOG = "log.jsonl"
 END = "∎"  # one column wide, where `</s>` would widen all
 
 
@@ -126,10 +127,12 @@ def run(options: argparse.Namespace) -> int:
 
 def forecast(options: argparse.Namespace) -> None:
     from weft.cli import series
+    from weft.models.directory import models_in
     from weft.tasks.load import is_series
 
     if not is_series(options.model):
-        raise WeftError(f"{options.model} is no model of series, so there is no forecast to draw")
+        found = models_in(Path(options.model))
+        raise WeftError(f"{options.model} is no model of series, so there is no forecast to draw{found}")
     series.refuse_others(options, parser(), ("forecast", "column", "out", "device"))
     series.look(options)
 
@@ -140,8 +143,13 @@ def curves(options: argparse.Namespace) -> None:
     folder = Path(options.model)
     if not folder.is_dir():
         raise WeftError(f"{folder}: no such run")
+    if not (folder / LOG).is_file():
+        from weft.models.directory import models_in
+
+        if found := models_in(folder):
+            raise WeftError(f"{folder}: not a run: it has no {LOG}{found}")
     drawn = Path(options.curves or options.out or folder / "curves.png")
-    log = read_log(folder / "log.jsonl")
+    log = read_log(folder / LOG)
     with writing(drawn):
         draw_curves(log, drawn)
     print(drawn)

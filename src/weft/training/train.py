@@ -178,7 +178,9 @@ def chosen(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> t
     path = Path(what)
     if path.is_dir():
         if not is_run(path):
-            raise WeftError(f"{path}: a folder, but not of a run: it has no {directory.RECIPE}")
+            raise WeftError(
+                f"{path}: a folder, but not of a run: it has no {directory.RECIPE}{directory.models_in(path)}"
+            )
         check_place(path)
         before = weft.recipe.load(path / directory.RECIPE)
         recipe = weft.recipe.load(path / directory.RECIPE, overrides)
