@@ -31,13 +31,13 @@ def pairs_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def make_model(tmp_path_factory):
-    """Saves a model of letters to phonemes, and gives its folder."""
+    """Saves a model of letters, or of words, to phonemes, and gives its folder."""
 
-    def make(test=None, several_references=False):
+    def make(test=None, several_references=False, source="character"):
         folder = tmp_path_factory.mktemp("model")
         settings = {
             "data": {"train": "nowhere.tsv", "test": test and str(test)},
-            "vocabulary": {"source": {"kind": "character"}, "target": {"kind": "word"}},
+            "vocabulary": {"source": {"kind": source}, "target": {"kind": "word"}},
             "model": {
                 "width": WIDTH,
                 "encoder": {"kind": "rnn", "width": WIDTH},

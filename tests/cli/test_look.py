@@ -47,6 +47,11 @@ def test_attention_has_a_row_for_each_piece_that_was_said(run_weft, model, tmp_p
     assert is_picture(picture)
 
 
+def test_words_have_no_mark_of_a_space(run_weft, make_model):
+    _, out, _ = run_weft("look", make_model(source="word"), "--attention", "a a", "--beam", 1)
+    assert out.split("\n")[2].split() == ["a", "a", "∎"]
+
+
 def test_length_is_drawn(run_weft, model, pairs_file, tmp_path):
     drawn = model / "length.png"
     assert run_weft("look", model, "--length", pairs_file)[:2] == (0, f"{drawn}\n")

@@ -186,3 +186,25 @@ def test_workers_say_the_same_in_order(run_weft, model, files):
     alone, together = (run_weft("predict", model, *options, "--workers", count) for count in (1, 2))
     assert together == alone
     assert alone[0] == 0 and len(alone[1].splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("predict", "runs", "lines.txt"),
+        ("evaluate", "runs", "lines.txt"),
+        ("serve", "runs", "--port", 0),
+        ("average", "runs", "--best", 2),
+        ("train", "runs"),
+        ("look", "runs", "--attention", "cat"),
+        ("look", "runs", "--curves"),
+        ("look", "runs", "--forecast"),
+    ],
+)
+def test_a_folder_of_models_names_them(run_weft, files, command):
+    for name in ("a", "b"):
+        (files / "runs" / name).mkdir(parents=True)
+        (files / "runs" / name / directory.RECIPE).touch()
+    code, out, err = run_weft(*command)
+    assert (code, out) == (2, "")
+    assert err.endswith("; the models in it are runs/a, runs/b\n")

@@ -26,6 +26,7 @@ import weft.data.store
 import weft.recipe
 from weft.data.cache import cache_folder, digest, spool
 from weft.data.corpus import Corpus, Prepared, prepare
+from weft.data.encoding import changed
 from weft.data.read import read_pairs
 from weft.data.store import Store
 from weft.data.survey import hash64
@@ -194,8 +195,19 @@ def test_lines_that_do_not_come_back_are_shown(tmp_path: Path) -> None:
     characters = {"source": {"kind": "character"}, "target": {"kind": "character"}}
     counts = prepare(recipe(tsv(tmp_path / "a.tsv", [*LINES, *odd]), characters)).counts
     assert counts.round_trip_failures == 3
-    assert counts.round_trip_examples == ["a \u2581 b", "\u2581"]
-    assert "3 lines do not come back unchanged from their pieces: " in counts.report()[-1]
+    assert counts.report()[-1] == (
+        "3 lines do not come back unchanged from their pieces: "
+        "'a \u2581 b' comes back as 'a   b', '\u2581' comes back as ' '"
+    )
+
+
+def test_long_lines_are_shown_around_what_changes() -> None:
+    begun, gone_on = "x" * 500, "y" * 500
+    assert changed(f"{begun}\u2581{gone_on}", f"{begun} {gone_on}") == (
+        f"'…{'x' * 40}\u2581{'y' * 39}…' comes back as '…{'x' * 40} {'y' * 39}…'"
+    )
+    assert changed(f"\u2581{gone_on}", gone_on) == f"'\u2581{'y' * 79}…' comes back as '{'y' * 80}…'"
+    assert changed(f"{begun}\u2581", begun) == f"'…{'x' * 79}\u2581' comes back as '…{'x' * 79}'"
 
 
 def test_a_line_that_normalisation_empties_is_counted(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_labels_are_learnt(classifier: weft.Model) -> None:
 
 def test_a_look_at_a_label_has_its_row_alone(classifier: weft.Model) -> None:
     (found,) = classifier.predict(["what does it cost on monday"], attention=True)
-    example = example_of("what does it cost on monday", found, words=True, ended=classifier.recipe.tags is None)
+    example = example_of("what does it cost on monday", found, (False, True), ended=classifier.recipe.tags is None)
     assert (example.target_pieces, example.weights.shape) == (["fare"], (1, len(found.source_tokens) + 1))
 
 

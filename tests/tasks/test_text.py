@@ -305,7 +305,7 @@ def test_only_a_language_model_stands_beside(model: Model, saved_language_model:
         model.predict(["abc"], language_model=str(plain))
     words = Vocabulary.learn(["ab"] * 5, recipe.Vocabulary(kind="character"), "identity", tmp_path / "x.model")
     strange = Model(model.recipe, model.network, model.source, words)
-    with pytest.raises(WeftError, match=r"^the language model .*language has another target vocabulary"):
+    with pytest.raises(WeftError, match=r"^the language model .* vocabulary: .*; train it with start\.target_voc"):
         strange.predict(["abc"], language_model=str(saved_language_model))
 
 

@@ -146,3 +146,14 @@ def test_units_in_another_order_are_text(tmp_path: Path) -> None:
     draw = random.Random(0)
     pairs = [(" ".join(line), " ".join(line[::-1])) for line in (draw.choices("abcdefg", k=5) for _ in range(200))]
     assert suggest(write(tmp_path / "turned.tsv", pairs), [], [].append).tags is None
+
+
+def test_a_warm_up_ends_before_the_steps_do(tmp_path: Path) -> None:
+    data = write(tmp_path / "t.tsv", [("ab", "cd")] * 20)
+    warmups = {
+        steps: suggest(data, [f"training.steps={steps}"], [].append).training.schedule.warmup
+        for steps in (2, 300, 5000)
+    }
+    assert warmups == {2: 0, 300: 75, 5000: 400}
+    asked = suggest(data, ["training.steps=300", "training.schedule.warmup=250"], [].append)
+    assert asked.training.schedule.warmup == 250

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import weft
 from weft.recipe import Optimizer, Schedule, Training
-from weft.training.schedule import LearningRate
+from weft.training.schedule import LearningRate, never_full
 
 
 def rates(kind: str, steps: int = 100, **more: object) -> LearningRate:
@@ -40,3 +43,15 @@ def test_plateau_halves_after_its_patience_and_resumes() -> None:
     again.resume(rate.state())
     again.validated(2.5)
     assert again.rate(50) == pytest.approx(0.25)
+
+
+def test_steps_that_end_before_the_warm_up_are_told(recipe_file: Callable[..., Path]) -> None:
+    optimizer, schedule = Optimizer(learning_rate=0.002), Schedule(warmup=1000)
+    assert never_full(Training(steps=1000, optimizer=optimizer, schedule=schedule)) == []
+    assert never_full(Training(steps=300, optimizer=optimizer, schedule=schedule)) == [
+        "warning: training.steps is 300, and the warm-up takes 1,000: the learning rate ends at 0.0006 and is never "
+        "0.002  (training.schedule.warmup=...)"
+    ]
+    told: list[str] = []
+    weft.train(recipe_file(steps=1, schedule={"warmup": 5}), say=told.append)
+    assert len([line for line in told if line.startswith("warning: training.steps is 1, ")]) == 1

@@ -101,7 +101,8 @@ def run(options: argparse.Namespace) -> int:
     files = chosen_files(options, recipe.data.test, recipe.data.gaps is None)
     several = recipe.validation.several_references if options.several_references is None else options.several_references
     columns = chosen_columns(options, recipe.data.columns)
-    items = read_items(recipe, files, columns, several, options.direction)
+    with naming_options(alone=recipe.data.gaps is not None):
+        items = read_items(recipe, files, columns, several, options.direction)
     tell_first_lines(options.model, files, columns)
     with naming_images(files, recipe):
         evaluation = evaluate(model, items, metrics, direction=options.direction, **search_options(options))
@@ -121,6 +122,18 @@ def run(options: argparse.Namespace) -> int:
         with writing(picture):
             draw_confusion(*taken(outputs, references, LABELS_DRAWN), picture)
     return 0
+
+
+@contextmanager
+def naming_options(alone: bool) -> Iterator[None]:
+    """NoTab in here names the options for parallel text, and for text `alone` where that is enough."""
+    from weft.data.read import NoTab
+
+    try:
+        yield
+    except NoTab as error:
+        given = "parallel text is --source FILE --target FILE" + ", and text alone --target FILE" * alone
+        raise NoTab(error.name, given) from None
 
 
 @contextmanager
@@ -148,7 +161,8 @@ def run_reconstruction(options: argparse.Namespace, model: Model) -> int:
         raise WeftError(f"an autoencoder of images has one measure and nothing to search; {given[0]} has no part in it")
     files = chosen_files(options, model.recipe.data.test)
     columns = chosen_columns(options, model.recipe.data.columns)
-    images = [name for name, _ in pairs_for(model.recipe, files, columns) if name]
+    with naming_options(alone=False):
+        images = [name for name, _ in pairs_for(model.recipe, files, columns) if name]
     if not images:
         raise WeftError(f"{', '.join(map(called, names(files)))}: there is no image to score")
     error = squared_error(*reconstructed(model, images))
@@ -170,9 +184,11 @@ def run_score(options: argparse.Namespace) -> int:
     model = loaded(options)
     if options.jsonl:
         check_place(Path(options.jsonl), Path(options.jsonl).parent)
-    files = chosen_files(options, model.recipe.data.test, model.has_source and not model.recipe.data.gaps)
+    has_source = model.has_source and not model.recipe.data.gaps
+    files = chosen_files(options, model.recipe.data.test, has_source)
     columns = chosen_columns(options, model.recipe.data.columns)
-    pairs = directed_pairs(pairs_for(model.recipe, files, columns), options.direction)
+    with naming_options(alone=not has_source):
+        pairs = directed_pairs(pairs_for(model.recipe, files, columns), options.direction)
     if not pairs:
         raise WeftError(f"{', '.join(map(called, names(files)))}: there is no pair to score")
     tell_first_lines(options.model, files, columns)

@@ -34,6 +34,7 @@ TAKES = {
     "prior": {"out", "device", *SEARCH},
 }  # which options go with what is looked at
 NONE = "(none)"
+LOG = "log.jsonl"
 END = "∎"  # one column wide, where `</s>` would widen all
 
 
@@ -126,10 +127,12 @@ def run(options: argparse.Namespace) -> int:
 
 def forecast(options: argparse.Namespace) -> None:
     from weft.cli import series
+    from weft.models.directory import models_in
     from weft.tasks.load import is_series
 
     if not is_series(options.model):
-        raise WeftError(f"{options.model} is no model of series, so there is no forecast to draw")
+        found = models_in(Path(options.model))
+        raise WeftError(f"{options.model} is no model of series, so there is no forecast to draw{found}")
     series.refuse_others(options, parser(), ("forecast", "column", "out", "device"))
     series.look(options)
 
@@ -140,8 +143,13 @@ def curves(options: argparse.Namespace) -> None:
     folder = Path(options.model)
     if not folder.is_dir():
         raise WeftError(f"{folder}: no such run")
+    if not (folder / LOG).is_file():
+        from weft.models.directory import models_in
+
+        if found := models_in(folder):
+            raise WeftError(f"{folder}: not a run: it has no {LOG}{found}")
     drawn = Path(options.curves or options.out or folder / "curves.png")
-    log = read_log(folder / "log.jsonl")
+    log = read_log(folder / LOG)
     with writing(drawn):
         draw_curves(log, drawn)
     print(drawn)
@@ -158,13 +166,14 @@ def attention(options: argparse.Namespace) -> None:
         check_picture(Path(options.out))
     model = load(options.model, options.device)
     predictions = model.predict(options.attention, attention=True, **search_options(options))
-    words = model.recipe.vocabulary.target.kind == "word"
+    pieces = model.recipe.vocabulary
+    of_words = pieces.source.kind == "word", (pieces.source if pieces.shared else pieces.target).kind == "word"
     if model.recipe.model.input.kind == "image":
-        over_images(options, model, predictions, words)
+        over_images(options, model, predictions, of_words[1])
         return
     lines = [words_of(line) if model.recipe.factors else line for line in options.attention]
     ended = model.recipe.tags is None
-    examples = [example_of(line, found, words, ended) for line, found in zip(lines, predictions, strict=True)]
+    examples = [example_of(line, found, of_words, ended) for line, found in zip(lines, predictions, strict=True)]
     console = Console(highlight=False)
     for example, prediction in zip(examples, predictions, strict=True):
         console.print(f"{example.title} → {prediction}\n", markup=False, soft_wrap=True)
@@ -204,18 +213,18 @@ def overlay_of(model: Model, name: str, prediction: Prediction, words: bool) -> 
     return Overlay(model.reads.reader.read(name), weights, tokens, f"{name} → {prediction}")
 
 
-def example_of(line: str, prediction: Prediction, words: bool, ended: bool = True) -> Example:
-    """The attention of a prediction with its pieces; the mark of a space is left out where all pieces are words.
+def example_of(line: str, prediction: Prediction, of_words: tuple[bool, bool], ended: bool = True) -> Example:
+    """The attention of a prediction with its pieces; the mark of a space is left out on a side that is `of_words`.
 
     Outputs that are not `ended` are tags or labels, whose end is none of them; where no label is there, it stands for
     all, which are read off the same.
     """
     from weft.look.attention import Example
 
-    weights, tokens = attended(line, prediction, words)
+    weights, tokens = attended(line, prediction, of_words[1])
     rows = [*tokens, END] if ended else tokens or [NONE]
     weights = weights[: len(rows)]
-    return Example(weights, [*prediction.source_tokens, END], rows[: len(weights)], line)
+    return Example(weights, [*unmarked(prediction.source_tokens, of_words[0]), END], rows[: len(weights)], line)
 
 
 def attended(line: str, prediction: Prediction, words: bool) -> tuple[Weights, list[str]]:
@@ -223,8 +232,14 @@ def attended(line: str, prediction: Prediction, words: bool) -> tuple[Weights, l
     if prediction.attention is None:
         why = "an empty line has no output" if prediction.finish_reason == "empty" else "this model does not attend"
         raise WeftError(f"there is no attention to show for {line!r}: {why}")
-    tokens = [token.removeprefix("▁") for token in prediction.tokens] if words else prediction.tokens
-    return prediction.attention.numpy(), tokens
+    return prediction.attention.numpy(), unmarked(prediction.tokens, words)
+
+
+def unmarked(tokens: list[str], words: bool) -> list[str]:
+    """Without the mark of a space before each, which says nothing where all are words."""
+    from weft.data.vocabulary import SPACE
+
+    return [token.removeprefix(SPACE) for token in tokens] if words else tokens
 
 
 def print_matrix(example: Example, console: Console) -> None:

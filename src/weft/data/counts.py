@@ -59,7 +59,7 @@ class Counts(Part):
     unknown_source: float = 0.0  # share of all pieces
     unknown_target: float = 0.0
     round_trip_failures: int = 0  # lines of either side that do not come back from their pieces unchanged
-    round_trip_examples: list[str] = field(default_factory=list)  # at most three
+    round_trip_examples: list[str] = field(default_factory=list)  # at most three, each with what comes back
     source_size: int = 0  # pieces; 0 where there is no source
     target_size: int = 0
     source_asked: int = 0  # what the recipe allows
@@ -100,8 +100,7 @@ class Counts(Part):
                 lines.append(f"{100 * share:.2g}% of the {side} pieces are unknown")
         if self.round_trip_failures:
             failed = counted(self.round_trip_failures, "line does not come back", "lines do not come back")
-            examples = ", ".join(repr(line) for line in self.round_trip_examples)
-            lines.append(f"{failed} unchanged from their pieces: {examples}")
+            lines.append(f"{failed} unchanged from their pieces: {', '.join(self.round_trip_examples)}")
         return lines
 
     def dev_reasons(self) -> list[tuple[int, str]]:

@@ -17,6 +17,7 @@ from weft.data.vocabulary import Vocabulary
 from weft.data.words import Words
 
 EXAMPLES_SHOWN = 3
+SHOWN = 80  # characters of an example
 
 Places = NDArray[np.int64]
 
@@ -28,13 +29,30 @@ class Tally:
     pieces: int = 0
     unknown: int = 0
     failures: int = 0  # lines that do not come back unchanged from their pieces
-    examples: list[str] = field(default_factory=list)  # of them, the first that differ
+    examples: list[str] = field(default_factory=list)  # of them, the first that differ, as `changed` shows them
 
     def add(self, other: Tally) -> None:
         self.pieces += other.pieces
         self.unknown += other.unknown
         self.failures += other.failures
         self.examples = distinct(self.examples, other.examples)
+
+
+def changed(line: str, back: str) -> str:
+    """Both around the first character in which they differ, shortened where they are long: `'a▁b' comes back as 'a b'`.
+
+    They begin at the same place.
+    """
+    shorter = min(len(line), len(back))
+    at = next((place for place in range(shorter) if line[place] != back[place]), shorter)
+    start = max(0, min(at - SHOWN // 2, max(len(line), len(back)) - SHOWN))
+    return f"{part(line, start)!r} comes back as {part(back, start)!r}"
+
+
+def part(line: str, start: int) -> str:
+    """SHOWN characters of a line; `…` stands for what is before and after them."""
+    end = start + SHOWN
+    return "…" * (start > 0) + line[start:end] + "…" * (end < len(line))
 
 
 def distinct(*lines: list[str]) -> list[str]:
@@ -126,6 +144,7 @@ class Encoder:
         """Of the kept lines; those that are not doubtful do come back."""
         places = doubtful[kept[doubtful]].tolist()
         back = vocabulary.decode_lines(ids.lists(places))
-        wrong = [lines[place] for place, other in zip(places, back, strict=True) if lines[place] != other]
+        wrong = [(lines[place], other) for place, other in zip(places, back, strict=True) if lines[place] != other]
+        examples = [changed(*pair) for pair in list(dict.fromkeys(wrong))[:EXAMPLES_SHOWN]]
         unknown = int(np.count_nonzero((ids.values == vocabulary.unk) & np.repeat(kept, ids.lengths)))
-        return Tally(int(ids.lengths[kept].sum()), unknown, len(wrong), distinct(wrong))
+        return Tally(int(ids.lengths[kept].sum()), unknown, len(wrong), examples)

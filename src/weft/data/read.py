@@ -34,7 +34,18 @@ CHUNK = 1 << 20  # bytes
 SHOWN = 40  # characters of a line in a message
 COMPRESSED = (".gz", ".zst", ".xz")
 FORMATS = "parallel text, .tsv, .csv, .jsonl (each also .gz, .zst, .xz) and .parquet"
+IN_A_RECIPE = "in a recipe, parallel text is {source: FILE, target: FILE}, and text alone {source: null, target: FILE}"
+IMAGES = {b"\x89PNG\r\n\x1a\n": "a PNG", b"\xff\xd8\xff": "a JPEG"}  # what such files begin with
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class NoTab(WeftError):
+    """A first line without a tab, in a file whose name tells no format; `given` is how text in lines is read."""
+
+    def __init__(self, name: str, given: str = IN_A_RECIPE) -> None:
+        found = f"{name}: not known to hold pairs: its first line has no tab; supported are {FORMATS}"
+        super().__init__(f"{found} ({given})")
+        self.name = name
 
 
 class Stream(Protocol):
@@ -216,6 +227,12 @@ def decoded(name: str, block: bytes, number: int, position: int) -> str:
 def binary(name: str, block: bytes, number: int, position: int) -> WeftError:
     if position == 0 and block.startswith(UTF16):
         return WeftError(f"{name}: is UTF-16; expected UTF-8: convert it first: iconv -f UTF-16 -t UTF-8")
+    for start, kind in IMAGES.items():
+        if position == 0 and block.startswith(start):
+            return WeftError(
+                f"{name}: is {kind} image; expected text: a model of images (model.input.kind: image) takes files that "
+                f"name them line by line, see docs/images.md"
+            )
     at = block.find(b"\0")
     line = number + block.count(b"\n", 0, at)
     return WeftError(f"{name}:{line}: looks like a binary file: zero byte at offset {position + at}; expected text")
@@ -262,11 +279,7 @@ def pairs_of(name: str, columns: Columns) -> Iterator[Pair]:
         elif "\t" in first:
             reader = tsv_pairs
         else:
-            raise WeftError(
-                f"{name}: not known to hold pairs: its first line has no tab; supported are {FORMATS} "
-                f"(parallel text is given as {{source: FILE, target: FILE}}, "
-                "text alone as {source: null, target: FILE})"
-            )
+            raise NoTab(name)
     yield from reader(called(name), lines, columns)
 
 

@@ -37,6 +37,7 @@ TARGET = "target.model"
 SCALER = "scaler.json"
 CARD = "card.md"
 ENCODER = "encoder"
+SHOWN = 10  # models in a message
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def load(folder: Path, device: torch.device) -> Loaded:
         others = [other.name for other in folder.parent.iterdir()] if folder.parent.is_dir() else []
         raise WeftError(f"{folder}: no such model directory{nearest(folder.name, others)}")
     if not (folder / RECIPE).is_file():
-        raise WeftError(f"{folder}: not a model directory: it has no {RECIPE}")
+        raise WeftError(f"{folder}: not a model directory: it has no {RECIPE}{models_in(folder)}")
     recipe = weft.recipe.load(folder / RECIPE)
     if recipe.data.series is not None:
         raise WeftError(f"{folder} is a model of series, which has nothing to do with text; expected a model of text")
@@ -62,6 +63,16 @@ def load(folder: Path, device: torch.device) -> Loaded:
     network = network_of(recipe, source, target, load_encoder(folder, recipe, source))
     read_weights(network, folder / WEIGHTS)
     return Loaded(recipe, network.to(device).eval(), source, target)
+
+
+def models_in(folder: Path) -> str:
+    """`; the models in it are runs/a, runs/b` of a folder that holds some, or nothing."""
+    found = sorted(str(path.parent) for path in folder.glob(f"*/{RECIPE}"))
+    if not found:
+        return ""
+    more = len(found) - SHOWN
+    verb = "model in it is" if len(found) == 1 else "models in it are"
+    return f"; the {verb} {', '.join(found[:SHOWN])}" + f" and {more:,} more" * (more > 0)
 
 
 def network_of(recipe: Recipe, source: Vocabulary, target: Vocabulary, encoder: Pretrained | None = None) -> Seq2Seq:

@@ -36,15 +36,15 @@ def check_member(first: Model, other: Model, called: str) -> None:
 def check_target(mine: Vocabulary, other: Vocabulary, called: str) -> None:
     """WeftError where two models do not speak in the same pieces."""
     ours, theirs = pieces_of(mine), pieces_of(other)
-    if len(ours) != len(theirs):
-        raise WeftError(
-            f"{called} has another target vocabulary: {len(theirs)} pieces, where the model has {len(ours)}"
-        )
-    for number, (one, another) in enumerate(zip(ours, theirs, strict=True)):
-        if one != another:
-            raise WeftError(
-                f"{called} has another target vocabulary: piece {number} is {another!r}, where the model has {one!r}"
-            )
+    if ours == theirs:
+        return
+    found = f"{len(theirs)} pieces, where the model has {len(ours)}"
+    if len(ours) == len(theirs):
+        number = next(number for number, pair in enumerate(zip(ours, theirs, strict=True)) if len(set(pair)) > 1)
+        found = f"piece {number} is {theirs[number]!r}, where the model has {ours[number]!r}"
+    raise WeftError(
+        f"{called} has another target vocabulary: {found}; train it with start.target_vocabulary: RUN, the model's run"
+    )
 
 
 def pieces_of(vocabulary: Vocabulary) -> list[str]:

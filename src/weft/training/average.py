@@ -9,7 +9,18 @@ import weft.recipe
 from weft.errors import WeftError, counted
 from weft.files import new_folder
 from weft.metrics.score import higher_is_better
-from weft.models.directory import CARD, ENCODER, RECIPE, SCALER, SOURCE, SOURCE_FACTORS, TARGET, WEIGHTS, save_tensors
+from weft.models.directory import (
+    CARD,
+    ENCODER,
+    RECIPE,
+    SCALER,
+    SOURCE,
+    SOURCE_FACTORS,
+    TARGET,
+    WEIGHTS,
+    models_in,
+    save_tensors,
+)
 from weft.training.checkpoint import Checkpoint, best, checkpoints
 from weft.training.checkpoint import average as mean
 from weft.training.run import is_run
@@ -18,7 +29,7 @@ from weft.training.run import is_run
 def average(run: Path, kind: str, count: int, out: Path) -> list[Checkpoint]:
     """Average the `count` best or last checkpoints into the new folder `out`; gives those that were taken."""
     if not is_run(run):
-        raise WeftError(f"{run}: not a run: it has no {RECIPE}")
+        raise WeftError(f"{run}: not a run: it has no {RECIPE}{models_in(run)}")
     if count < 1:
         raise WeftError(f"--{kind} is {count}; expected 1 or more")
     if out.exists():

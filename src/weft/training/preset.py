@@ -20,6 +20,7 @@ from weft.training.preset_series import date_column, suggest_series
 from weft.training.shape import Shape, of_tags, shape_of
 
 SAMPLE = 100_000  # pairs that are looked at
+WARMING = 4  # at most one in so many steps
 ENDS = ("encoder", "decoder")
 FEW_TYPES = 300  # so few different words, each seen often, are units such as phonemes or tags
 
@@ -76,6 +77,9 @@ def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> 
     source, target = (look_at([pair[side] for pair in pairs]) for side in (0, 1))
     settings = chosen(source, target, len(pairs)) | {"name": Path(what).name.partition(".")[0]}
     settings["data"]["train"] = what
+    if isinstance(steps := setting(asked, "training", "steps"), int):
+        schedule = settings["training"]["schedule"]
+        schedule["warmup"] = min(schedule["warmup"], max(0, steps) // WARMING)
     for end in ENDS:
         kind = kind_asked(asked, end)
         if kind == "pretrained" and end == "encoder":

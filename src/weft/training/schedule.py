@@ -9,6 +9,17 @@ from typing import Any
 from weft.recipe import Training
 
 
+def never_full(training: Training) -> list[str]:
+    """A line where the steps end before the warm-up does, or none."""
+    rate, warmup = LearningRate(training), training.schedule.warmup
+    if training.steps >= warmup:
+        return []
+    return [
+        f"warning: training.steps is {training.steps:,}, and the warm-up takes {warmup:,}: the learning rate ends at "
+        f"{rate.rate(training.steps):.2g} and is never {rate.full:g}  (training.schedule.warmup=...)"
+    ]
+
+
 @dataclass
 class Plateau:
     """How far the rate has come down, and what it waits for."""

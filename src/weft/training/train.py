@@ -40,6 +40,7 @@ from weft.training.precision import bound_caches
 from weft.training.preset import suggest
 from weft.training.progress import listeners
 from weft.training.run import check_place, check_same, folder_of, is_run, locked, writing
+from weft.training.schedule import never_full
 from weft.training.start import Start, resolved
 from weft.training.trainer import Trainer
 
@@ -98,7 +99,7 @@ def trained(
         )
         start.check_data(data)
         first = [] if recipe.data.series else first_lines(recipe.data.trained_on, recipe.data.columns)
-        for line in [*first, *data.counts.report()]:
+        for line in [*first, *data.counts.report(), *never_full(settings)]:
             say(copies.told(line))
         torch.manual_seed(settings.seed)
         model = fresh(recipe, data, start)
@@ -178,7 +179,9 @@ def chosen(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> t
     path = Path(what)
     if path.is_dir():
         if not is_run(path):
-            raise WeftError(f"{path}: a folder, but not of a run: it has no {directory.RECIPE}")
+            raise WeftError(
+                f"{path}: a folder, but not of a run: it has no {directory.RECIPE}{directory.models_in(path)}"
+            )
         check_place(path)
         before = weft.recipe.load(path / directory.RECIPE)
         recipe = weft.recipe.load(path / directory.RECIPE, overrides)
