@@ -135,5 +135,8 @@ def test_what_was_measured_is_written_under_its_marker_again_and_again() -> None
     assert "mean of 2 seeds) the rung *input feeding* reaches 31.5 BLEU; the same without it, *general" in once
     assert "old" not in once and once.endswith("<!-- measured: every -->\n")
     assert filled(once, 28.26) == once
+    additive, coverage = ({"rung": rung, "value": 38.0} for rung in ("additive", "coverage"))
+    told = PICTURES["sentence"]("coverage", PICTURES["values"]([additive, coverage]))
+    assert told.endswith("*coverage* reaches 38.0 BLEU; the same without it, *additive attention*, 38.0.")
     assert filled("<!-- measured: scaled_dot -->\n", 28.26).endswith("*scaled dot attention* reaches 33.0 BLEU.\n")
     assert filled(once, 29.0) == once.replace("28.3", "29.0")

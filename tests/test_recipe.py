@@ -35,6 +35,10 @@ def load(tmp_path: Path, text: str, *overrides: str) -> recipe.Recipe:
             "data: {train: x}\nmodel: {layers: 3}",
             "there are model.encoder.layers, model.decoder.layers",
         ),
+        (
+            "data: {train: x}\nmodel: {encoder: {kind: rnn, heads: 8}}",
+            "r.yaml:2: unknown key 'model.encoder.heads'; another kind of model.encoder has it",
+        ),
         ("data: {train: x}\ntraining: {metric: bleu}", "'training.metric'; there is validation.metric"),
         (
             "data: {train: x}\nmodel:\n  encoder:\n    kind: rnn\n    layer: 2",

@@ -24,7 +24,7 @@ import yaml
 HERE = Path(__file__).parent
 LADDER = HERE.parents[1] / "recipes" / "ladder"
 MARKER = re.compile(r"^(<!-- (picture|measured): (\S+) -->)\n((?:(?!<!--)\S[^\n]*\n)*)", re.MULTILINE)
-SAME_BUT_FOR_THIS = {"every": "plain", "feeding": "general"}  # where that is not the rung below
+SAME_BUT_FOR_THIS = {"every": "plain", "feeding": "general", "coverage": "additive"}  # not the rung below
 
 Content = Callable[[str], str | None]  # of a rung's name; None where there is nothing to say
 
@@ -94,7 +94,8 @@ def sentence(rung: str, measured: Mapping[str, list[float]]) -> str | None:
     order = list(entries)
     below = ([None, *order])[order.index(rung)]
     beside = entries[rung].get("beside")
-    other = beside or SAME_BUT_FOR_THIS.get(rung, below)
+    without = SAME_BUT_FOR_THIS.get(rung)
+    other = without or beside or below
     seeds = len(measured[rung])
     task = (
         f"Multi30k {base['source_language']}→{base['target_language']}, {base['training']['epochs']} epochs, "
@@ -106,7 +107,7 @@ def sentence(rung: str, measured: Mapping[str, list[float]]) -> str | None:
     )
     if other is None or other not in measured:
         return f"{told}."
-    relation = "the same with" if beside else "the rung below," if other == below else "the same without it,"
+    relation = "the same without it," if without else "the same with" if beside else "the rung below,"
     return f"{told}; {relation} *{titles[other]}*, {mean(measured[other]):.1f}."
 
 

@@ -1,5 +1,7 @@
 import json
+import os
 import random
+import threading
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,7 @@ import weft.recipe
 from weft.data.captions import named_at, read_captioned
 from weft.data.corpus import prepare
 from weft.data.examples import Examples, read_batch
+from weft.data.first_line import first_lines
 from weft.data.images import ImageReader
 from weft.errors import WeftError
 from weft.recipe import Columns, Parallel
@@ -62,6 +65,17 @@ def test_parquet_with_bytes_or_with_names(tmp_path):
     assert list(read_captioned(path, columns, None)) == [(f"{path}#1", "a"), (f"{path}#2", "b")]
     pyarrow.parquet.write_table(pa.table({"image": ["x.png"], "text": ["a"]}), path)
     assert list(read_captioned(path, columns, "images")) == [("images/x.png", "a")]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_captions_from_a_pipe_come_whole_and_are_read_once(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("".join(f"{n}.png\tcaption\n" for n in range(5)),))
+    writer.start()
+    assert len(list(read_captioned(str(pipe), Columns(), None))) == 5
+    assert first_lines([str(pipe)], Columns()) == []
+    writer.join()
 
 
 @pytest.mark.parametrize("suffix", ["tsv", "csv", "jsonl"])

@@ -444,7 +444,7 @@ def test_standard_input_is_kept_by_content(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a\tb\nc\n", ":2: 1 column found, 2 expected"),
+        ("a\tb\nc\n", ":2: 1 column found, 2 expected: no tab in 'c'"),
         ('{"source": "a"}\n', ":1: no key 2 with a string: 1 such key found"),
     ],
 )

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from weft.errors import WeftError
 from weft.models import quantized
+from weft.models.product import ROWS_OF_TILES, Integers
 from weft.models.quantized import Int8Layer, Int8Linear, Int8Recurrent, quantize
 from weft.models.rnn import Layer
 from weft.nn.fused import Fused
@@ -23,6 +24,24 @@ def test_a_product_is_that_of_floats_within_the_rounding() -> None:
     error = (rounded - exact).abs().amax((0, 1)) / exact.abs().amax((0, 1))
     assert rounded.shape == (3, 5, 40)
     assert 0 < error.max() < 0.05
+
+
+@pytest.mark.parametrize("tiles", [True, False])
+@pytest.mark.parametrize("rows", [1, ROWS_OF_TILES])
+def test_products_of_few_and_many_rows_are_within_the_rounding(
+    tiles: bool, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not tiles:
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    torch.manual_seed(0)
+    weight, bias, x = torch.randn(48, 32), torch.randn(48), torch.randn(rows, 32)
+    bits = 8 if tiles and torch.cpu._is_amx_tile_supported() else 7
+    step = (x.max() - x.min()) / (2**bits - 1)
+    of_input = step / 2 * weight.abs().sum(1)
+    of_weight = weight.abs().amax(1) / 127 / 2 * (x.abs() + step / 2).sum(1, keepdim=True)
+    error = (Integers(weight, bias)(x) - (x @ weight.t() + bias)).abs()
+    assert (error <= 1.01 * (of_input + of_weight)).all()
+    assert error.max() > 0
 
 
 def test_fused_matrices_come_apart() -> None:

@@ -23,14 +23,17 @@ class Arguments(argparse.ArgumentParser):
         if not word.startswith("-"):
             return f"'{word}' is one argument too many; {self.hint()}"
         what = f"{self.prog.removeprefix('weft ')} has no option '{word}'"
-        if any(action.metavar == "KEY=VALUE" for action in self._actions):
+        own = [name for action in self._actions for name in action.option_strings]
+        near = nearest(word, [name for name in own if name not in ("-h", "--help")])
+        if not near and any(action.metavar == "KEY=VALUE" for action in self._actions):
             from weft.recipe.file import called
 
-            keys = called(word.lstrip("-").replace("-", "_"))
-            example = f"{keys[0]}={after[0] if after else '...'}" if keys else "training.steps=5000"
+            key = word.lstrip("-").replace("-", "_")
+            keys = called(key.rpartition(".")[2])
+            value = after[0] if after and not after[0].startswith("-") else "..."
+            example = f"{key if key in keys else keys[0]}={value}" if keys else "training.steps=5000"
             return f"{what}; settings are given as KEY=VALUE, such as {example}"
-        known = [name for action in self._actions for name in action.option_strings]
-        return f"{what}{nearest(word, known) or f'; {self.hint()}'}"
+        return f"{what}{near or f'; {self.hint()}'}"
 
     def error(self, message: str) -> NoReturn:
         raise WeftError(f"{message}; {self.hint()}")

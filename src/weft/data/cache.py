@@ -15,7 +15,7 @@ from typing import Any
 import sentencepiece
 
 from weft.data import captions, direction, factors, first_line, tagged
-from weft.data.read import CHUNK, STDIN, called, has_source, names, opened, reading
+from weft.data.read import CHUNK, STDIN, called, has_source, names, once_only, opened, reading
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
 from weft.files import replaced, write_text
@@ -195,11 +195,6 @@ def copied(files: Files, copies: Copies) -> Files:
         return each(files, True)
     target = each(files.target, False)
     return Parallel(source=None if files.source is None else each(files.source, False), target=target)
-
-
-def once_only(name: str) -> bool:
-    path = Path(name)
-    return name == STDIN or path.is_fifo() or path.is_char_device()
 
 
 def copy_of(name: str, of_pairs: bool) -> str:

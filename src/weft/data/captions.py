@@ -69,7 +69,7 @@ def read_captioned(files: Files, columns: Columns, folder: str | None) -> Iterat
         if len(sources) != len(targets):
             raise WeftError(f"{len(sources)} source files but {len(targets)} target files; they belong together")
         for source, target in zip(sources, targets, strict=True):
-            if target != STDIN and (sizes := idx_sizes(target)) is not None:
+            if (sizes := idx_sizes(target)) is not None:
                 check_kind(target, sizes, of_images=False)
             yield from side_by_side(source, target, lambda name: lines_of(name, folder, name in sources))
         return
@@ -79,7 +79,7 @@ def read_captioned(files: Files, columns: Columns, folder: str | None) -> Iterat
             for number, (_, caption) in enumerate(read_pairs(name, captions), 1):
                 yield f"{name}#{number}", caption
         else:
-            if name != STDIN and not is_parquet(name) and idx_sizes(name) is not None:
+            if not is_parquet(name) and idx_sizes(name) is not None:
                 raise WeftError(
                     f"{name}: an IDX file has no captions in it; expected them beside it: "
                     f"{{source: {name}, target: FILE}}"
@@ -190,7 +190,9 @@ def texts_of(name: str) -> Iterator[tuple[int, list[str]]]:
     import pyarrow.parquet
 
     file = pyarrow.parquet.ParquetFile(name, memory_map=True)
-    columns = [field.name for field in file.schema_arrow if pyarrow.types.is_string(field.type)]
+    types = pyarrow.types
+    texts = (field for field in file.schema_arrow if types.is_string(field.type) or types.is_large_string(field.type))
+    columns = [field.name for field in texts]
     row = 0
     for batch in file.iter_batches(columns=columns):
         for cells in batch.to_pylist():

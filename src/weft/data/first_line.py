@@ -9,7 +9,7 @@ from typing import Any
 
 from weft.data.cells import listed, place_of, short
 from weft.data.images import idx_sizes
-from weft.data.read import STDIN, Row, csv_rows, expanded, read_lines, reads_as_header, suffix_of, tsv_rows
+from weft.data.read import Row, csv_rows, expanded, once_only, read_lines, reads_as_header, suffix_of, tsv_rows
 from weft.errors import WeftError, counted
 from weft.recipe import Columns, Files, Parallel, Recipe
 
@@ -79,10 +79,10 @@ def first_row(name: str, columns: Columns) -> FirstRow | None:
 def rows_of(name: str) -> Iterator[Row] | None:
     """The rows of a file that `read_pairs` reads as TSV or CSV, and can be read again."""
     suffix = suffix_of(name)
+    if once_only(name) or suffix in (".jsonl", ".parquet"):
+        return None
     if suffix == ".csv":
         return csv_rows(name, read_lines(name))
-    if name == STDIN or suffix in (".jsonl", ".parquet"):
-        return None
     if suffix != ".tsv" and (idx_sizes(name) is not None or "\t" not in next(read_lines(name), "")):
         return None
     return tsv_rows(read_lines(name))

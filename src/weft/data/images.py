@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.data.cells import listed, place_of, short
-from weft.data.read import opened, reading
+from weft.data.read import once_only, opened, reading
 from weft.errors import WeftError, counted
 from weft.recipe import Columns, ImageInput
 
@@ -187,10 +187,12 @@ def image_file(name: str) -> Iterator[io.BufferedReader]:
 
 
 def idx_sizes(name: str) -> tuple[int, ...] | None:
-    """How many items an IDX file says that it has, and how large each is; None where it is of another format.
+    """How many items an IDX file says that it has, and how large each is; None of another format, and of a pipe.
 
     Raises WeftError where its numbers are no unsigned bytes.
     """
+    if once_only(name):
+        return None
     with opened(name) as stream:
         content = stream.read1(64)
     if len(content) < 8 or content[:2] != b"\0\0" or not 1 <= content[3] <= 4 or len(content) < 4 + 4 * content[3]:

@@ -283,6 +283,12 @@ def pairs_of(name: str, columns: Columns) -> Iterator[Pair]:
     yield from reader(called(name), lines, columns)
 
 
+def once_only(name: str) -> bool:
+    """Whether what is read of it is gone: standard input, a pipe."""
+    path = Path(name)
+    return name == STDIN or path.is_fifo() or path.is_char_device()
+
+
 def suffix_of(name: str | Path) -> str:
     """Of a file's format: `.tsv` of pairs.tsv and of pairs.tsv.gz."""
     path = Path(name)

@@ -51,7 +51,7 @@ class Loaded:
 def load(folder: Path, device: torch.device) -> Loaded:
     """The model in a directory; WeftError names the file that is missing or damaged."""
     if not folder.is_dir():
-        others = [other.name for other in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        others = [other.parent.name for other in folder.parent.glob(f"*/{RECIPE}")]
         raise WeftError(f"{folder}: no such model directory{nearest(folder.name, others)}")
     if not (folder / RECIPE).is_file():
         raise WeftError(f"{folder}: not a model directory: it has no {RECIPE}{models_in(folder)}")

@@ -73,7 +73,7 @@ class Integers:
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         """weight (out,in), bias (out,)."""
-        tiles = torch.cpu._is_amx_tile_supported()
+        tiles = torch.cpu._is_amx_tile_supported() and "onednn" in torch.backends.quantized.supported_engines
         self.few_bits = not tiles  # 7 bits of x, so that no sum of two products overflows
         self.packed = packed_integers(weight, bias)
         self.in_tiles = packed_integers(weight, bias, "onednn") if tiles else None

@@ -41,7 +41,7 @@ class Int8Linear(nn.Module):
 
 
 class Int8Layer(nn.Module):
-    """A recurrent layer of a decoder with both matrices in integers, rounded as those of an Int8Linear."""
+    """A recurrent layer of a decoder with both matrices in integers, and 7 bits of what comes in."""
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()

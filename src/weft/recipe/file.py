@@ -100,6 +100,8 @@ def complaint(item: Mapping[str, Any], where: str, lines: Lines) -> str:
 def instead(path: tuple[str, ...]) -> str:
     """What may have been meant by an unknown key: one of its name further down, one spelt like it, one elsewhere."""
     namesakes = called(path[-1])
+    if ".".join(path) in namesakes:
+        return f"; another kind of {'.'.join(path[:-1])} has it"
     below = [name for name in namesakes if name.startswith("".join(f"{key}." for key in path[:-1]))]
     near = "" if below else nearest(path[-1], [other for other in keys_at(path[:-1]) if other != path[-1]])
     if near or not namesakes:

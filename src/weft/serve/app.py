@@ -89,7 +89,7 @@ class Service:
         self, lines: list[str], search: dict[str, Any], n_best: int, attention: bool
     ) -> list[Prediction]:
         try:
-            settings = changed(self.model.recipe.search, search)
+            settings = changed(self.model.recipe.search, search, self.model.recipe.tags == "labels")
         except WeftError as error:
             raise invalid(str(error)) from None
         future = self.queue.submit(lines, Ask.of(settings, n_best, attention))

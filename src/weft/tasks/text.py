@@ -362,7 +362,6 @@ def one(folder: Path, device: str, weights: Weights, shortlist: bool, listed: bo
     place = weft.models.device.device(device)
     quantized.checked(weights, place)
     loaded = directory.load(folder, place)
-    loaded.network.eval()
     found = narrowed.read(folder, loaded) if shortlist else None
     is_packed = place.type == "cpu" and loaded.recipe.model.decoder.kind != "pixels"
     packed = Packed(loaded.network, weights) if is_packed else None

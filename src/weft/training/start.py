@@ -182,25 +182,25 @@ class Start:
         if isinstance(data, Prepared) and not self.recipe.data.columns.named:
             self.check_first_lines(began)
         raise WeftError(
-            f"{self.folder}: the data of this run has changed since it began, so it cannot go on as it was; "
-            f"put the files back, or start another run with name=..."
+            f"{self.folder}: the data of this run has changed since it began, or another version of weft began it, so "
+            f"it cannot go on as it was; put the files back, or start another run with name=..."
         )
 
     def check_first_lines(self, began: str) -> None:
         """WeftError that says how to go on where the data is as it was, and only its first lines are read otherwise."""
         recipe, data = self.recipe, self.recipe.data
         own = None if recipe.start.model is None else directory.load_vocabularies(self.folder, recipe)
-        for header in (False, True):
+        for header in (False, True, None):
             columns = data.columns.model_copy(update={"header": header})
             then = turned(recipe.model_copy(update={"data": data.model_copy(update={"columns": columns})}))
             if began in (fingerprint(then, own), fingerprint(then, None, self.source, self.target)):
-                name = next(
-                    name for name, row in first_rows(data.trained_on, data.columns).items() if row.is_header != header
-                )
-                kinds = ("a header", "a pair") if header else ("a pair", "a header")
+                before, now = (first_rows(data.trained_on, one) for one in (columns, data.columns))
+                name = next(name for name in now if now[name].is_header != before[name].is_header)
+                kinds = ("a pair", "a header") if now[name].is_header else ("a header", "a pair")
                 raise WeftError(
                     f"{name}: the first line was {kinds[0]} when {self.folder} began, and is taken for {kinds[1]} now; "
-                    f"go on as it began: weft train {self.folder} data.columns.header={str(header).lower()}"
+                    f"go on as it began: weft train {self.folder} "
+                    f"data.columns.header={'null' if header is None else str(header).lower()}"
                 )
 
     def tokenizer(self) -> Vocabulary | None:
