@@ -71,8 +71,8 @@ def draw(run: Path, line: str, path: Path) -> str | None:
 
     model = weft.load(run)
     (prediction,) = model.predict([line], attention=True)
-    words = model.recipe.vocabulary.target.kind == "word"
-    draw_grid([replace(example_of(line, prediction, words), title="")], path)
+    example = example_of(line, prediction, model.recipe.vocabulary.of_words)
+    draw_grid([replace(example, title="")], path)
     return f"![What the rung {run.name.rpartition('-')[0]} looks at]({path.name})"
 
 

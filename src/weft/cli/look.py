@@ -166,8 +166,7 @@ def attention(options: argparse.Namespace) -> None:
         check_picture(Path(options.out))
     model = load(options.model, options.device)
     predictions = model.predict(options.attention, attention=True, **search_options(options))
-    pieces = model.recipe.vocabulary
-    of_words = pieces.source.kind == "word", (pieces.source if pieces.shared else pieces.target).kind == "word"
+    of_words = model.recipe.vocabulary.of_words
     if model.recipe.model.input.kind == "image":
         over_images(options, model, predictions, of_words[1])
         return

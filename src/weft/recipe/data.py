@@ -205,3 +205,8 @@ class Vocabularies(Section):
     target: Vocabulary = Vocabulary()
     factors: Factors = Factors()
     normalization: Literal["identity", "nfkc"] = Field("identity", description="identity gives back what went in")
+
+    @property
+    def of_words(self) -> tuple[bool, bool]:
+        """Whether the pieces of each side are words."""
+        return self.source.kind == "word", (self.source if self.shared else self.target).kind == "word"
