@@ -28,7 +28,7 @@ import weft.recipe
 from benchmarks import synthetic
 from weft.data.corpus import Prepared, prepare
 from weft.data.examples import Examples
-from weft.data.read import read_lines
+from weft.data.lines import read_lines
 from weft.data.vocabulary import Vocabulary
 from weft.files import write_text
 from weft.models import directory

@@ -16,7 +16,7 @@ import sacrebleu
 from sacremoses import MosesDetokenizer
 
 import weft
-from weft.data.read import read_lines
+from weft.data.lines import read_lines
 
 
 def main(model_folder: str, source_file: str, reference_file: str) -> None:

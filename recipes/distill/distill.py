@@ -24,7 +24,8 @@ from itertools import islice
 from pathlib import Path
 
 import weft
-from weft.data.read import read_lines, read_pairs
+from weft.data.lines import read_lines
+from weft.data.read import read_pairs
 from weft.files import write_text
 from weft.look.canvas import ACCENT, INK, PALE, QUIET, SECOND, new_figure, save, style
 from weft.metrics.score import compute

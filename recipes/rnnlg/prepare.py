@@ -12,7 +12,7 @@ from pathlib import Path
 
 from acts import read_examples
 
-from weft.data.read import read_lines
+from weft.data.lines import read_lines
 from weft.files import write_text
 
 DOMAINS = ("restaurant", "hotel")

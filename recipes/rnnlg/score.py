@@ -17,7 +17,7 @@ from pathlib import Path
 from acts import Act, delexicalized, lexicalized, read_examples, slot_errors
 
 import weft
-from weft.data.read import read_lines
+from weft.data.lines import read_lines
 
 SEARCHED = 20
 NEVER_ZERO = 1e-7

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from weft.data import read
 from weft.data.first_line import first_lines
-from weft.data.read import data_files, read_lines, read_pairs
+from weft.data.lines import read_lines
+from weft.data.read import data_files, read_pairs
 from weft.errors import WeftError
 from weft.recipe import Columns, Files, Parallel
 

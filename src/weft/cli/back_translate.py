@@ -46,7 +46,7 @@ def parser() -> Arguments:
 
 
 def run(options: argparse.Namespace) -> int:
-    from weft.data.read import read_lines
+    from weft.data.lines import read_lines
     from weft.tasks.text import load
 
     tag = checked_tag(options.tag)

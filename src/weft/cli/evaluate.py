@@ -152,7 +152,8 @@ def naming_images(files: Files, recipe: Recipe) -> Iterator[None]:
 def run_reconstruction(options: argparse.Namespace, model: Model) -> int:
     """Print how far the images that an autoencoder gives back are from those that went in."""
     from weft.data.captions import pairs_for
-    from weft.data.read import called, names
+    from weft.data.lines import called
+    from weft.data.read import names
     from weft.tasks.reconstruction import reconstructed, squared_error
 
     unused = {"--metrics": options.metrics, "--picture": options.picture, "--jsonl": options.jsonl}
@@ -173,7 +174,8 @@ def run_reconstruction(options: argparse.Namespace, model: Model) -> int:
 def run_score(options: argparse.Namespace) -> int:
     """Print log-probability, perplexity, log-probability of each token, source and target, a line a pair."""
     from weft.data.captions import pairs_for
-    from weft.data.read import called, names
+    from weft.data.lines import called
+    from weft.data.read import names
     from weft.tasks.scored import perplexity
 
     unused = {"--metrics": options.metrics, "--picture": options.picture, "--confusion": options.confusion}
@@ -253,7 +255,8 @@ def read_items(
 ) -> list[Item]:
     """The items of the pairs whose two sides both have text, or of labels the first; says how many have not."""
     from weft.data.captions import pairs_for
-    from weft.data.read import called, names
+    from weft.data.lines import called
+    from weft.data.read import names
     from weft.tasks.evaluate import items
 
     pairs = directed_pairs(pairs_for(recipe, files, columns), direction)

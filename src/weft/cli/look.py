@@ -286,7 +286,7 @@ def nearest(options: argparse.Namespace) -> None:
     """For each line the lines of a file whose vectors point most the same way, with the cosine between them."""
     import numpy as np
 
-    from weft.data.read import read_lines
+    from weft.data.lines import read_lines
     from weft.tasks.text import load
 
     if not options.among:

@@ -107,7 +107,7 @@ def loaded(options: argparse.Namespace) -> Model:
 @contextmanager
 def predicted(options: argparse.Namespace) -> Iterator[Iterator[Prediction]]:
     """What the model of the command line answers to its lines, in this process or in workers."""
-    from weft.data.read import read_lines
+    from weft.data.lines import read_lines
 
     if options.workers == 1:
         yield loaded(options).stream(
@@ -138,7 +138,7 @@ def predicted(options: argparse.Namespace) -> Iterator[Iterator[Prediction]]:
 
 def held(options: argparse.Namespace) -> dict[str, Iterable[Any]]:
     """What outputs hold, line by line, of the files that are given."""
-    from weft.data.read import STDIN, read_lines
+    from weft.data.lines import STDIN, read_lines
 
     if [options.file, options.prefix, options.must, options.never].count(STDIN) > 1:
         raise WeftError(f"standard input ('{STDIN}') can be read only once")
@@ -194,7 +194,7 @@ def shown(prediction: Prediction, fill: bool) -> str:
 def run_vector(options: argparse.Namespace) -> int:
     """Write a row a line: NumPy's float32 (N,D), or Parquet with the line beside its vector."""
     from weft.cli.evaluate import check_place, writing
-    from weft.data.read import read_lines
+    from weft.data.lines import read_lines
 
     path = Path(options.vector)
     if path.suffix not in (".npy", ".parquet"):

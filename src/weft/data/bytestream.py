@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from weft.data.read import CHUNK, Stream, opened
+from weft.data.lines import CHUNK, Stream, opened
 from weft.errors import WeftError
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import sentencepiece
 
 from weft.data import captions, direction, factors, first_line, tagged
-from weft.data.read import CHUNK, STDIN, called, has_source, names, once_only, opened, reading
+from weft.data.lines import CHUNK, STDIN, called, once_only, opened, reading
+from weft.data.read import has_source, names
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
 from weft.files import replaced, write_text

@@ -11,20 +11,8 @@ from typing import Any
 from weft.data.cells import listed, place_of
 from weft.data.gaps import read_gaps
 from weft.data.images import NUMBERED, IdxFile, check_kind, idx_sizes, image_file, is_parquet
-from weft.data.read import (
-    STDIN,
-    Pair,
-    called,
-    csv_rows,
-    expanded,
-    names,
-    read_lines,
-    read_pairs,
-    reading,
-    side_by_side,
-    suffix_of,
-    tsv_rows,
-)
+from weft.data.lines import STDIN, called, read_lines, reading
+from weft.data.read import Pair, csv_rows, expanded, names, read_pairs, side_by_side, suffix_of, tsv_rows
 from weft.data.tagged import tagged
 from weft.errors import WeftError
 from weft.recipe import Columns, Files, Parallel, Recipe

@@ -9,7 +9,8 @@ from typing import Any
 
 from weft.data.cells import listed, place_of, short
 from weft.data.images import idx_sizes
-from weft.data.read import Row, csv_rows, expanded, once_only, read_lines, reads_as_header, suffix_of, tsv_rows
+from weft.data.lines import once_only, read_lines
+from weft.data.read import Row, csv_rows, expanded, reads_as_header, suffix_of, tsv_rows
 from weft.errors import WeftError, counted
 from weft.recipe import Columns, Files, Parallel, Recipe
 

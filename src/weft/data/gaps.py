@@ -10,8 +10,9 @@ import numpy as np
 
 from weft.data.cells import short
 from weft.data.chance import Chance
+from weft.data.lines import read_lines
 from weft.data.noise import GAPS
-from weft.data.read import Pair, expanded, read_lines
+from weft.data.read import Pair, expanded
 from weft.data.vocabulary import SPACE, Vocabulary
 from weft.errors import WeftError, counted
 from weft.recipe import GAP, Gaps, Parallel

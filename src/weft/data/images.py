@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.data.cells import listed, place_of, short
-from weft.data.read import once_only, opened, reading
+from weft.data.lines import once_only, opened, reading
 from weft.errors import WeftError, counted
 from weft.recipe import Columns, ImageInput
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from itertools import islice
 
-from weft.data.read import STDIN, names, read_lines, suffix_of
+from weft.data.lines import STDIN, read_lines
+from weft.data.read import names, suffix_of
 from weft.data.turns import conversation
 from weft.errors import nearest
 from weft.recipe import Columns, Files, Parallel

@@ -10,7 +10,8 @@ import numpy as np
 
 from weft.data import calendar
 from weft.data.cache import concerning, contents
-from weft.data.read import STDIN, names
+from weft.data.lines import STDIN
+from weft.data.read import names
 from weft.data.scaler import Floats, Scaler, fitted
 from weft.data.table import Table, Times, read_table
 from weft.errors import WeftError, counted

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.data.cells import short
-from weft.data.read import COMPRESSED, STDIN, Row, csv_rows, read_lines, reading, suffix_of, tsv_rows
+from weft.data.lines import COMPRESSED, STDIN, read_lines, reading
+from weft.data.read import Row, csv_rows, suffix_of, tsv_rows
 from weft.errors import WeftError, counted, nearest
 
 Numbers = NDArray[np.float64]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from weft.data import fasttext
 from weft.data.bytestream import Bytes, read_bytes
-from weft.data.read import CHUNK, missing
+from weft.data.lines import CHUNK, missing
 from weft.errors import WeftError, counted
 
 HEADER = re.compile(rb"(\d+)[ \t](\d+)[ \r]*")

@@ -9,7 +9,8 @@ from typing import Any
 
 import weft.recipe
 from weft.data import calendar
-from weft.data.read import csv_rows, read_lines, suffix_of, tsv_rows
+from weft.data.lines import read_lines
+from weft.data.read import csv_rows, suffix_of, tsv_rows
 from weft.data.table import MISSING, Table, is_number, read_table, time_of
 from weft.errors import WeftError, counted
 from weft.recipe import Recipe
