@@ -95,6 +95,7 @@ def draw(found: Mapping[str, Rungs], path: Path) -> None:
         axes.set_xticks(
             range(len(rungs)), [titles[rung] for rung in rungs], rotation=40, ha="right", rotation_mode="anchor"
         )
+        axes.set_xlim(-0.6, len(rungs) - 0.4)
         axes.set_ylim(0, 108)
     figure.axes[0].set_ylabel("exact match (%)", fontsize=8.5, color=QUIET)
     figure.tight_layout(pad=1.4)

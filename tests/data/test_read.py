@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.data import read
+from weft.data import lines
 from weft.data.first_line import first_lines
 from weft.data.lines import read_lines
 from weft.data.read import data_files, read_pairs
@@ -65,14 +65,14 @@ def stdin(monkeypatch: pytest.MonkeyPatch, content: str) -> None:
 def test_lines_end_at_newline_and_nowhere_else(text: str, chunk: int) -> None:
     *lines, last = text.removeprefix("\ufeff").split("\n")
     expected = [line.removesuffix("\r") for line in lines] + ([last] if last else [])
-    with tempfile.NamedTemporaryFile() as file, patch.object(read, "CHUNK", chunk):
+    with tempfile.NamedTemporaryFile() as file, patch.object(lines, "CHUNK", chunk):
         Path(file.name).write_bytes(text.encode())
         assert list(read_lines(file.name)) == expected
 
 
 @given(st.binary(max_size=40), st.integers(1, 7))
 def test_any_bytes_are_read_or_refused_at_the_line_of_the_first_bad_byte(data: bytes, chunk: int) -> None:
-    with tempfile.NamedTemporaryFile() as file, patch.object(read, "CHUNK", chunk):
+    with tempfile.NamedTemporaryFile() as file, patch.object(lines, "CHUNK", chunk):
         Path(file.name).write_bytes(data)
         try:
             list(read_lines(file.name))
