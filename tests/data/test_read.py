@@ -63,8 +63,8 @@ def stdin(monkeypatch: pytest.MonkeyPatch, content: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), st.integers(1, 7))
 def test_lines_end_at_newline_and_nowhere_else(text: str, chunk: int) -> None:
-    *lines, last = text.removeprefix("\ufeff").split("\n")
-    expected = [line.removesuffix("\r") for line in lines] + ([last] if last else [])
+    *ended, last = text.removeprefix("\ufeff").split("\n")
+    expected = [line.removesuffix("\r") for line in ended] + ([last] if last else [])
     with tempfile.NamedTemporaryFile() as file, patch.object(lines, "CHUNK", chunk):
         Path(file.name).write_bytes(text.encode())
         assert list(read_lines(file.name)) == expected

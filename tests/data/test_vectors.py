@@ -105,7 +105,7 @@ def test_vectors_come_out_as_they_were_written(tmp_path: Path, made: Callable[[]
 
 
 def test_files_larger_than_a_block_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("bytestream", "read"):
+    for module in ("bytestream", "lines"):
         monkeypatch.setattr(f"weft.data.{module}.CHUNK", 64)
     monkeypatch.setattr("weft.data.fasttext.BLOCK", 11)
     for number, made in enumerate(FORMATS.values()):
