@@ -58,13 +58,21 @@ def main() -> None:
     options = parser.parse_args()
     base, out = HERE / options.base, Path(options.out)
     rungs = yaml.safe_load((HERE / "rungs.yaml").read_text("utf-8"))
-    wanted = options.rungs.split(",") if options.rungs else [rung["name"] for rung in rungs if "beside" not in rung]
-    if unknown := set(wanted) - {rung["name"] for rung in rungs}:
-        parser.error(f"no such rung: {', '.join(sorted(unknown))}")
-    for rung in rungs:
-        for seed in map(int, options.seeds.split(",")) if rung["name"] in wanted else ():
+    wanted = chosen(options.rungs, rungs, parser)
+    for rung in wanted:
+        for seed in map(int, options.seeds.split(",")):
             climbed(base, rung, seed, out, options.settings)
             report(known(rungs, out), out)
+
+
+def chosen(names: str, rungs: Sequence[dict[str, Any]], parser: argparse.ArgumentParser) -> list[dict[str, Any]]:
+    """The rungs that are named, separated by commas, in their order; without names those of the ladder."""
+    if not names:
+        return [rung for rung in rungs if "beside" not in rung]
+    wanted = names.split(",")
+    if unknown := set(wanted) - {rung["name"] for rung in rungs}:
+        parser.error(f"no such rung: {', '.join(sorted(unknown))}")
+    return [rung for rung in rungs if rung["name"] in wanted]
 
 
 def known(rungs: Sequence[dict[str, Any]], out: Path) -> list[Result]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import yaml
-from climb import HERE, Result, by_rung, climbed, known
+from climb import HERE, Result, by_rung, chosen, climbed, known
 
 from weft.files import write_text
 from weft.look.canvas import ACCENT, PALE, QUIET, new_figure, save, style, written
@@ -38,14 +38,11 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", metavar="key=value")
     options = parser.parse_args()
     rungs = yaml.safe_load((HERE / "rungs.yaml").read_text("utf-8"))
-    names = [rung["name"] for rung in rungs]
-    wanted = options.rungs.split(",") if options.rungs else [rung["name"] for rung in rungs if "beside" not in rung]
-    splits = options.splits.split(",")
-    for given, possible in ((wanted, names), (splits, SPLITS)):
-        if unknown := set(given) - set(possible):
-            parser.error(f"{', '.join(sorted(unknown))} is not one of {', '.join(possible)}")
+    wanted, splits = chosen(options.rungs, rungs, parser), options.splits.split(",")
+    if unknown := set(splits) - set(SPLITS):
+        parser.error(f"no such split: {', '.join(sorted(unknown))}")
     for seed in map(int, options.seeds.split(",")):
-        for rung in (rung for rung in rungs if rung["name"] in wanted):
+        for rung in wanted:
             for split in splits:
                 data = [f"data.{part}=data/scan/{split}.{part}.tsv.gz" for part in ("train", "test")]
                 climbed(HERE / "scan.yaml", rung, seed, options.out / split, [*data, *options.settings])

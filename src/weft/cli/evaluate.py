@@ -152,8 +152,6 @@ def naming_images(files: Files, recipe: Recipe) -> Iterator[None]:
 def run_reconstruction(options: argparse.Namespace, model: Model) -> int:
     """Print how far the images that an autoencoder gives back are from those that went in."""
     from weft.data.captions import pairs_for
-    from weft.data.lines import called
-    from weft.data.read import names
     from weft.tasks.reconstruction import reconstructed, squared_error
 
     unused = {"--metrics": options.metrics, "--picture": options.picture, "--jsonl": options.jsonl}
@@ -165,7 +163,7 @@ def run_reconstruction(options: argparse.Namespace, model: Model) -> int:
     with naming_options(alone=False):
         images = [name for name, _ in pairs_for(model.recipe, files, columns) if name]
     if not images:
-        raise WeftError(f"{', '.join(map(called, names(files)))}: there is no image to score")
+        raise nothing_to_score(files, "image")
     error = squared_error(*reconstructed(model, images))
     print(f"squared error {error:.5f} of values from 0 to 1\n{counted(len(images), 'image')}")
     return 0
@@ -174,8 +172,6 @@ def run_reconstruction(options: argparse.Namespace, model: Model) -> int:
 def run_score(options: argparse.Namespace) -> int:
     """Print log-probability, perplexity, log-probability of each token, source and target, a line a pair."""
     from weft.data.captions import pairs_for
-    from weft.data.lines import called
-    from weft.data.read import names
     from weft.tasks.scored import perplexity
 
     unused = {"--metrics": options.metrics, "--picture": options.picture, "--confusion": options.confusion}
@@ -192,7 +188,7 @@ def run_score(options: argparse.Namespace) -> int:
     with naming_options(alone=not has_source):
         pairs = directed_pairs(pairs_for(model.recipe, files, columns), options.direction)
     if not pairs:
-        raise WeftError(f"{', '.join(map(called, names(files)))}: there is no pair to score")
+        raise nothing_to_score(files, "pair")
     tell_first_lines(options.model, files, columns)
     scored = model.score(pairs, options.direction, options.batch_tokens or model.recipe.search.batch_tokens)
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
@@ -241,6 +237,13 @@ def chosen_columns(options: argparse.Namespace, columns: Columns) -> Columns:
     return columns.model_copy(update={"source": source, "target": target})
 
 
+def nothing_to_score(files: Files, what: str) -> WeftError:
+    from weft.data.lines import called
+    from weft.data.read import names
+
+    return WeftError(f"{', '.join(map(called, names(files)))}: there is no {what} to score")
+
+
 def tell_first_lines(model: str, files: Files, columns: Columns) -> None:
     """What the first lines of files are taken for, on standard error, and where that can be said."""
     from weft.data.first_line import first_lines
@@ -255,8 +258,6 @@ def read_items(
 ) -> list[Item]:
     """The items of the pairs whose two sides both have text, or of labels the first; says how many have not."""
     from weft.data.captions import pairs_for
-    from weft.data.lines import called
-    from weft.data.read import names
     from weft.tasks.evaluate import items
 
     pairs = directed_pairs(pairs_for(recipe, files, columns), direction)
@@ -266,7 +267,7 @@ def read_items(
         told = counted(len(pairs) - len(usable), "pair with an empty side is", "pairs with an empty side are")
         print(f"weft: {told} left out", file=sys.stderr)
     if not usable:
-        raise WeftError(f"{', '.join(map(called, names(files)))}: there is no pair to score")
+        raise nothing_to_score(files, "pair")
     return items(usable, several_references)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from weft.data.cells import listed, place_of
 from weft.data.gaps import read_gaps
 from weft.data.images import NUMBERED, IdxFile, check_kind, idx_sizes, image_file, is_parquet
-from weft.data.lines import STDIN, called, read_lines, reading
+from weft.data.lines import called, once_only, read_lines, reading
 from weft.data.read import Pair, csv_rows, expanded, names, read_pairs, side_by_side, suffix_of, tsv_rows
 from weft.data.tagged import tagged
 from weft.errors import WeftError
@@ -149,7 +149,7 @@ def rows_in(name: str) -> int:
 def named_at(files: Files, image: str, folder: str | None) -> str:
     """`captions.tsv:7: ` for the first line that names an image, or `captions.parquet: row 7: `; else nothing."""
     for name in names(files):
-        if name == STDIN or (not is_parquet(name) and idx_sizes(name) is not None):
+        if once_only(name) or (not is_parquet(name) and idx_sizes(name) is not None):
             continue
         for number, cells in rows_of(name):
             if any(located(cell, name, folder) == image for cell in cells):

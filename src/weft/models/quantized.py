@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast, get_args
 
 import torch
@@ -47,9 +48,7 @@ class Int8Layer(nn.Module):
         super().__init__()
         self.width, self.parts = layer.width, layer.parts
         self.cell = CELLS[type(layer.rnn)]
-        input_weight, state_weight, *biases = (parameter.detach() for parameter in layer.rnn.parameters())
-        matrices = zip((input_weight, state_weight), biases, strict=True)
-        self.packed = (*(packed_integers(weight, bias) for weight, bias in matrices), *biases)
+        self.packed = packed_cell(layer.rnn.all_weights[0])
 
     def step(self, x: Tensor, state: CellState) -> CellState:
         """x (N,E) -> the next state."""
@@ -73,12 +72,8 @@ class Int8Recurrent(nn.Module):
         super().__init__()
         self.sides, self.width = 2 if rnn.bidirectional else 1, rnn.hidden_size
         self.is_lstm = isinstance(rnn, nn.LSTM)
-        self.packed = []
-        for weights in rnn.all_weights:
-            input_weight, state_weight, *biases = (weight.detach() for weight in weights)
-            matrices = zip((input_weight, state_weight), biases, strict=True)
-            integers = (packed_integers(weight, bias) for weight, bias in matrices)
-            self.packed.append(torch.ops.quantized.make_quantized_cell_params_dynamic(*integers, *biases, True))
+        packed = torch.ops.quantized.make_quantized_cell_params_dynamic
+        self.packed = [packed(*packed_cell(weights), True) for weights in rnn.all_weights]
 
     def forward(self, x: PackedSequence) -> tuple[PackedSequence, Tensor]:
         """Every state, and the last one of each direction, (sides,B,D)."""
@@ -93,6 +88,12 @@ class Int8Recurrent(nn.Module):
         if x.unsorted_indices is not None:
             last = last.index_select(1, x.unsorted_indices)
         return x._replace(data=states), last
+
+
+def packed_cell(weights: Sequence[Tensor]) -> tuple[object, ...]:
+    """The matrices of the input and of the state in integers, then the biases: what PyTorch's integer cells take."""
+    of_input, of_state, input_bias, state_bias = (weight.detach() for weight in weights)
+    return packed_integers(of_input, input_bias), packed_integers(of_state, state_bias), input_bias, state_bias
 
 
 def checked(weights: str, device: torch.device) -> None:
