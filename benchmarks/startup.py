@@ -11,7 +11,8 @@ from statistics import median
 
 from benchmarks.engine import ROOT, Record
 from benchmarks.work import Work, padding
-from weft.data.corpus import prepare
+from weft.data.corpus import prepare, silent
+from weft.training.train import train
 
 FIRST_STEP = """
 import os, sys, time
@@ -32,10 +33,12 @@ def measure(work: Work, rounds: int) -> Record:
     found: Record = {
         "help_seconds": median(timed([sys.executable, "-m", "weft", "--help"]) for _ in range(rounds)),
         "first_step_seconds": median(first_step(work) for _ in range(rounds)),
+        "prediction_seconds": median(prediction(work, rounds)),
         "preparation": preparation(work),
         "padding_share": padding(work.data, work.recipe("transformer")),
     }
     print(f"  weft --help {found['help_seconds']:.2f} s; first step on cached data {found['first_step_seconds']:.2f} s")
+    print(f"  one line through weft predict {found['prediction_seconds']:.2f} s")
     for name, rate in found["preparation"].items():
         print(f"  preparation, {name.replace('_', ' ')}: {rate:,.0f}")
     print(f"  padding {found['padding_share']:.1%} of positions", flush=True)
@@ -46,9 +49,9 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])}
 
 
-def timed(command: list[str]) -> float:
+def timed(command: list[str], line: str = "") -> float:
     began = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment())
+    subprocess.run(command, check=True, input=line, text=True, stdout=subprocess.DEVNULL, env=environment())
     return time.perf_counter() - began
 
 
@@ -65,6 +68,15 @@ def first_step(work: Work) -> float:
     )
     shutil.rmtree(out)
     return float(result.stdout.split()[-1]) - began
+
+
+def prediction(work: Work, rounds: int) -> list[float]:
+    """Seconds from the command to the answer to one line: importing, loading the model, searching, leaving."""
+    out = work.folder / "one-step"
+    train(str(work.recipe_file("transformer")), f"out={out}", "name=run", "training.steps=1", say=silent)
+    seconds = [timed([sys.executable, "-m", "weft", "predict", str(out / "run")], "a man\n") for _ in range(rounds)]
+    shutil.rmtree(out)
+    return seconds
 
 
 def preparation(work: Work) -> dict[str, float]:
