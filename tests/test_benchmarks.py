@@ -47,6 +47,20 @@ def test_a_tiny_run_of_weft_alone_writes_what_it_measured(tmp_path: Path) -> Non
     assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_benchmark_of_gpus_runs_on_any_device(tmp_path: Path) -> None:
+    options = "--quick --device cpu --rounds 1 --steps 1"
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.gpu", *options.split(), "--out", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "gpu.json").read_text("utf-8"))
+    assert 0 < found["transformer float32"]["of_products"] < 1
+    assert all(found[f"gru_additive {name}"]["tokens_per_second"] > 0 for name in found["products"])
+
+
 def test_a_peer_that_is_not_installed_is_said_to_be_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(PEERS, raising=False)
     bench = Bench(tmp_path)

@@ -1,4 +1,4 @@
-"""weft's own training loop. Arguments: folder, model, precision."""
+"""weft's own training loop. Arguments: folder, model, precision[, device]."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.turns import StepTurns, Turns
 
 
 class Training:
-    def __init__(self, folder: Path, name: str, precision: str) -> None:
+    def __init__(self, folder: Path, name: str, precision: str, device: str = "cpu") -> None:
         import torch
 
         import weft.recipe
@@ -29,10 +29,10 @@ class Training:
         torch.manual_seed(recipe.training.seed)
         network = Seq2Seq(recipe.model, data.source.size, data.target.size).train()
         model = Model(recipe, network, data.source, data.target)
-        single = Single(network, torch.device("cpu"))
+        single = Single(network, torch.device(device))
         self.trainer = Trainer(recipe, model, data, folder / "unused", [], single, Processes())
         self.report = Report(time.perf_counter)
-        self.draws = self.trainer.draws()
+        self.batches = self.trainer.batches()
         self.optimizing = self.began = 0.0
         self.trainer.optimizer.register_step_pre_hook(self.begins)
         self.trainer.optimizer.register_step_post_hook(self.ends)
@@ -51,8 +51,7 @@ class Training:
         began = time.perf_counter()
         for _ in range(steps):
             asked = time.perf_counter()
-            rows = next(self.draws)
-            batch = self.trainer.read(rows)
+            _, rows, batch = next(self.batches)
             reading += time.perf_counter() - asked
             self.trainer.update(rows, batch, batch.count, self.report)
             tokens += batch.count

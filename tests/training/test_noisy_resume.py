@@ -14,8 +14,8 @@ from test_resume import check_dying_changes_nothing
 Write = Callable[..., Path]
 
 
-def test_dying_changes_nothing(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = recipe_file("rnn", steps=12)
+def noisy(recipe: Path) -> Path:
+    """With noise of every kind, sampled pieces and a second corpus that is drawn more often."""
     write_pairs(recipe.parent / "more.tsv", 31, sorted)
     settings: dict[str, Any] = yaml.safe_load(recipe.read_text())
     settings["data"]["noise"] = {"drop": 0.1, "mask": 0.1, "swap": 2, "characters": 0.1, "target_drop": 0.1}
@@ -23,4 +23,8 @@ def test_dying_changes_nothing(recipe_file: Write, monkeypatch: pytest.MonkeyPat
     for side in ("source", "target"):
         settings["vocabulary"][side] = {"kind": "bpe", "size": 300, "sampling": 0.2}
     recipe.write_text(yaml.safe_dump(settings))
-    check_dying_changes_nothing(recipe, monkeypatch, 10)
+    return recipe
+
+
+def test_dying_changes_nothing(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_dying_changes_nothing(noisy(recipe_file("rnn", steps=12)), monkeypatch, 10)

@@ -6,8 +6,10 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 
 from weft.errors import WeftError
+from weft.training.precision import fastest
 from weft.training.preset import suggest
 
 WORDS = [
@@ -157,3 +159,24 @@ def test_a_warm_up_ends_before_the_steps_do(tmp_path: Path) -> None:
     assert warmups == {2: 0, 300: 75, 5000: 400}
     asked = suggest(data, ["training.steps=300", "training.schedule.warmup=250"], [].append)
     assert asked.training.schedule.warmup == 250
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu", "gpu_units", "cpu_units", "expected"),
+    [
+        ("auto", True, True, False, "bf16"),
+        ("auto", True, False, True, "float32"),
+        ("cuda:0", True, True, False, "bf16"),
+        ("cpu", True, True, False, "float32"),
+        ("cpu", True, False, True, "bf16"),
+        ("auto", False, False, True, "bf16"),
+        ("mps", False, False, True, "float32"),
+    ],
+)
+def test_bf16_where_the_device_has_units_for_it(
+    monkeypatch: pytest.MonkeyPatch, device: str, gpu: bool, gpu_units: bool, cpu_units: bool, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: gpu_units)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: cpu_units)
+    assert fastest(device) == expected

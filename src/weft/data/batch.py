@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from weft.data.mix import Mix
 
 Rows = NDArray[np.int64]
 Lengths = NDArray[np.int32]
+Put = Callable[[Tensor], Tensor]
 
 WINDOW = 1 << 20  # pairs that are batched together
 SAMPLE = 1 << 16  # of them, that tell how large batches become
@@ -39,8 +40,11 @@ class Padded:
         return positions < self.lengths[:, None]
 
     def to(self, device: torch.device) -> Padded:
-        data, lengths = (part.to(device, non_blocking=True) for part in (self.data, self.lengths))
-        return replace(self, data=data, lengths=lengths)
+        return self.mapped(lambda tensor: tensor.to(device))
+
+    def mapped(self, put: Put) -> Padded:
+        """The same with each tensor put elsewhere."""
+        return replace(self, data=put(self.data), lengths=put(self.lengths))
 
     def part(self, rows: Tensor) -> Padded:
         """These rows, padded no further than they need."""
@@ -65,9 +69,8 @@ class Pixels(Padded):
     def positions(self) -> int:
         return int(self.lengths.max())
 
-    def to(self, device: torch.device) -> Pixels:
-        before = None if self.before is None else self.before.to(device, non_blocking=True)
-        return replace(self, **vars(super().to(device)) | {"before": before})
+    def mapped(self, put: Put) -> Pixels:
+        return Pixels(put(self.data), put(self.lengths), None if self.before is None else put(self.before))
 
     def part(self, rows: Tensor) -> Pixels:
         return Pixels(self.data[rows], self.lengths[rows], None if self.before is None else self.before[rows])
@@ -79,11 +82,8 @@ class Factored(Padded):
 
     factors: Tensor  # (B,S,F) ids
 
-    def to(self, device: torch.device) -> Factored:
-        data, lengths, factors = (
-            part.to(device, non_blocking=True) for part in (self.data, self.lengths, self.factors)
-        )
-        return Factored(data, lengths, factors)
+    def mapped(self, put: Put) -> Factored:
+        return Factored(put(self.data), put(self.lengths), put(self.factors))
 
     def part(self, rows: Tensor) -> Factored:
         lengths = self.lengths[rows]
@@ -148,10 +148,20 @@ class Batch:
         return int(gold.lengths.sum() if gold.data.dim() == 2 else (~gold.data.isnan()).sum())
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(self.source.to(device), self.fed.to(device), self.gold.to(device), self.rows)
+        """On a device, where the copy of what is pinned is not waited for."""
+        return self.mapped(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """In memory that a CUDA device copies from while the program goes on."""
+        return self.mapped(Tensor.pin_memory)
+
+    def mapped(self, put: Put) -> Batch:
+        return Batch(self.source.mapped(put), self.fed.mapped(put), self.gold.mapped(put), self.rows)
 
     def parts(self, count: int) -> list[Batch]:
         """The same pairs in at most `count` micro-batches, each padded no further than it needs."""
+        if count == 1 and len(self.rows):
+            return [self]
         return [self.part(rows) for rows in np.array_split(np.arange(len(self.rows)), count) if len(rows)]
 
     def part(self, rows: Rows) -> Batch:

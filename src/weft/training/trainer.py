@@ -21,9 +21,11 @@ from weft.recipe import Recipe
 from weft.tasks.series import SeriesModel
 from weft.tasks.text import Model
 from weft.training import checkpoint
+from weft.training.ahead import ahead
 from weft.training.checkpoint import Ending, Progress
 from weft.training.distributed import Processes
 from weft.training.material import material
+from weft.training.optimizer import make_optimizer
 from weft.training.parallel import Single
 from weft.training.precision import precision
 from weft.training.progress import Listener
@@ -32,8 +34,6 @@ from weft.training.schedule import LearningRate
 REPORT_EVERY = 50  # steps
 BAD_STEPS = 3  # in a row, and the run stops
 DUMP = "bad-batch.jsonl"
-PRETRAINED = "encoder.pretrained."  # what its parameters' names begin with
-PRETRAINED_RATE = 0.05
 
 
 class Trainer:
@@ -125,14 +125,14 @@ class Trainer:
         return ending
 
     def steps(self, elapsed: Callable[[], float]) -> str:
-        report = Report(elapsed)
-        for rows in self.draws():
-            batch = self.read(rows)
+        report, progress = Report(elapsed), self.progress
+        for epoch, rows, batch in self.batches():
+            if epoch > progress.epoch:
+                progress.epoch, progress.position = epoch, 0
             tokens, reason = self.agreed(elapsed(), batch.count)
             if reason:
                 return reason
             self.update(rows, batch, tokens, report)
-            progress = self.progress
             progress.position += 1
             if progress.step % REPORT_EVERY == 0 and report.tokens:
                 self.tell("train", step=progress.step, epoch=progress.epoch, **report.record())
@@ -144,6 +144,8 @@ class Trainer:
             if validated or progress.step % self.settings.save_every == 0:
                 progress.seconds = elapsed()
                 self.save_state()
+        if self.settings.epochs is not None and progress.epoch < self.settings.epochs:
+            progress.epoch, progress.position = self.settings.epochs, 0
         return self.agreed(elapsed())[1]
 
     def agreed(self, elapsed: float, tokens: int = 0) -> tuple[int, str]:
@@ -158,17 +160,26 @@ class Trainer:
             self.stopped, reason = reasons
         return int(all_tokens), reason
 
-    def draws(self) -> Iterator[Rows]:
-        """What the order draws for each batch: the rest of this epoch, then those that follow."""
-        progress = self.progress
-        while self.settings.epochs is None or progress.epoch < self.settings.epochs:
-            yield from self.order.rest(progress.epoch, progress.position)
-            progress.epoch += 1
-            progress.position = 0
+    def batches(self) -> Iterator[tuple[int, Rows, Batch]]:
+        """Of each batch its epoch, what the order drew for it, and the part that is for this process.
 
-    def read(self, rows: Rows) -> Batch:
+        For a CUDA device, one is read into pinned memory while the device is busy with the one before.
+        """
+        drawn = ((epoch, rows, self.read(rows, epoch)) for epoch, rows in self.draws())
+        if self.parallel.device.type != "cuda":
+            return drawn
+        return ahead((epoch, rows, batch.pinned()) for epoch, rows, batch in drawn)
+
+    def draws(self) -> Iterator[tuple[int, Rows]]:
+        """What the order draws for each batch: the rest of this epoch, then those that follow."""
+        epoch, position = self.progress.epoch, self.progress.position
+        while self.settings.epochs is None or epoch < self.settings.epochs:
+            yield from ((epoch, rows) for rows in self.order.rest(epoch, position))
+            epoch, position = epoch + 1, 0
+
+    def read(self, rows: Rows, epoch: int) -> Batch:
         """The part of a batch that is for this process; it may be empty."""
-        return self.examples.batch(self.processes.share(rows), self.progress.epoch)
+        return self.examples.batch(self.processes.share(rows), epoch)
 
     def reason_to_end(self, elapsed: float) -> str:
         validation, progress = self.recipe.validation, self.progress
@@ -280,7 +291,7 @@ class Trainer:
         random = checkpoint.random_states()
         self.parallel.trained.train()
         for rows in self.order.largest():
-            batch = self.read(rows)
+            batch = self.read(rows, self.progress.epoch)
             (tokens,) = self.processes.sums("trial of the longest batches", batch.count)
             self.gradient(rows, batch, int(tokens))
         self.optimizer.zero_grad(set_to_none=True)
@@ -370,34 +381,6 @@ class Report:
             "gradient_norm": self.norm,
             "seconds": now,
         }
-
-
-def make_optimizer(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Optimizer:
-    settings = recipe.training.optimizer
-    trained = rated(recipe, network)
-    if settings.kind == "sgd":
-        whole = recipe.training.parallel == "data"  # PyTorch has no fused SGD for parts of matrices
-        return torch.optim.SGD(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=whole)
-    kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
-    return kind(
-        trained,
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        eps=settings.epsilon,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
-
-
-def rated(recipe: Recipe, network: torch.nn.Module) -> list[dict[str, Any]]:
-    """The parameters that are trained, and the `part` of the learning rate that they are trained with."""
-    encoder = recipe.model.encoder
-    slow = (encoder.rate or PRETRAINED_RATE) if encoder.kind == "pretrained" else 1.0
-    groups: dict[float, list[torch.nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault(slow if name.startswith(PRETRAINED) else 1.0, []).append(parameter)
-    return [{"params": parameters, "part": part} for part, parameters in groups.items()]
 
 
 def out_of_memory(error: BaseException) -> bool:
