@@ -7,6 +7,7 @@ what was said, T distances.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from weft.nn.position import Relative
@@ -54,23 +55,20 @@ class Distances:
         The places stand in the order of their positions, or `distances` (B,U,T) has the distance of each.
         """
         if distances is None:
-            by_place = torch.mm(queries.flatten(0, 1), self.keys.between(1 - keys.size(2), 0).t())
-            return by_place.view(*queries.shape[:2], -1).baddbmm_(queries, keys)
-        sentences, count = len(distances), distances.size(2)
-        by_distance = torch.mm(queries.flatten(0, 1), self.keys.between(1 - count, 0).t()).view(sentences, -1, count)
+            return F.linear(queries, self.keys.between(1 - keys.size(2), 0)).baddbmm_(queries, keys)
+        sentences, places, count = distances.shape
+        by_distance = F.linear(queries, self.keys.between(1 - count, 0)).view(sentences, -1, count)
         energy = torch.bmm(queries, keys)
-        energy.view(sentences, -1, keys.size(2)).baddbmm_(by_distance, distances.transpose(1, 2))
+        energy.view(sentences, -1, places).baddbmm_(by_distance, distances.transpose(1, 2))
         return energy
 
     def step_read(self, weights: Tensor, values: Tensor, distances: Tensor | None) -> Tensor:
         """The sum over u of alpha_u (v_u + a^V_u): weights (B*G,Kr,U), values (B*G,U,d) -> (B*G,Kr,d)."""
-        count = weights.size(2)
-        near = weights
-        if distances is not None:
-            sentences, places, count = distances.shape
-            near = torch.bmm(weights.view(sentences, -1, places), distances)
-        read = torch.mm(near.view(-1, count), self.values.between(1 - count, 0))
-        return read.view(*weights.shape[:2], -1).baddbmm_(weights, values)
+        if distances is None:
+            return torch.matmul(weights, self.values.between(1 - weights.size(2), 0)).baddbmm_(weights, values)
+        sentences, places, count = distances.shape
+        near = torch.bmm(weights.view(sentences, -1, places), distances).view(*weights.shape[:2], count)
+        return torch.matmul(near, self.values.between(1 - count, 0)).baddbmm_(weights, values)
 
     def read(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         """Of all positions: queries (B*G,rS,d), keys and values (B*G,S,d), mask (B,1,S), 0 or -inf -> (B*G,rS,d).
@@ -81,12 +79,11 @@ class Distances:
         length = keys.size(1)
         shape = (queries.size(0) * queries.size(1) // length, length, length)
         strides = (length * (2 * length - 1), 2 * length - 2, 1)
-        by_distance = torch.mm(queries.flatten(0, 1), self.keys.between(1 - length, length - 1).t())
+        by_distance = F.linear(queries, self.keys.between(1 - length, length - 1))
         by_place = by_distance.as_strided(shape, strides, length - 1).reshape(*queries.shape[:2], length)
         energy = by_place.baddbmm(queries, keys.transpose(1, 2))
         if mask is not None:
             energy.view(len(mask), -1, length).add_(mask)
         weights = torch.softmax(energy, -1)
         by_distance.zero_().as_strided(shape, strides, length - 1).copy_(weights.view(shape))
-        read = torch.mm(by_distance, self.values.between(1 - length, length - 1))
-        return read.view(queries.shape).baddbmm_(weights, values)
+        return torch.matmul(by_distance, self.values.between(1 - length, length - 1)).baddbmm_(weights, values)
