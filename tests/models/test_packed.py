@@ -85,6 +85,28 @@ def test_whatever_the_context_attention_and_positions(given: str, kind: str | No
     check(Seq2Seq(settings, 11, 11).eval())
 
 
+@pytest.mark.parametrize("given", ["none", "first"])
+@pytest.mark.parametrize("key_value_heads", [None, 1])
+@pytest.mark.parametrize("distance", [1, 5, 60])
+def test_distances_are_those_of_the_model(distance: int, key_value_heads: int | None, given: str) -> None:
+    torch.manual_seed(3)
+    stack = STACK | {"position": "relative", "distance": distance, "key_value_heads": key_value_heads}
+    settings = Model(
+        width=12,
+        encoder=TransformerEncoder(**stack, norm="post"),
+        context=Context(given=given),
+        decoder=TransformerDecoder(**stack),
+    )
+    network = Seq2Seq(settings, 11, 11).eval()
+    for name, parameter in network.named_parameters():
+        if ".relative." in name:
+            torch.nn.init.normal_(parameter)
+    packed = Packed(network, "float32")
+    assert packed.encoder is not None and packed.decoder is not None
+    check(network)
+    check(network, [40])
+
+
 def test_search_steps_a_state_once() -> None:
     class Watched:
         def __init__(self, model: Any) -> None:
@@ -127,3 +149,18 @@ def test_places_of_nobody_go() -> None:
     assert said.values[0][0, : said.taken, 0].tolist() == [0.0, 2.0, 3.0]
     assert seen is not None and seen.tolist() == [[0.0, never, 0.0], [0.0, 0.0, never]]
     assert said.has_room(40)
+
+
+def test_positions_of_places_move_with_them() -> None:
+    said = KeyValues(torch.zeros(1, 2, 3, 1, 8, 1), 0)
+    for position in range(4):
+        when = said.dated(2, position)
+        said.taken += 2
+    assert when.tolist() == [[0, 0, 1, 1, 2, 2, 3, 3]] * 3
+    seen = torch.full((6, 8), -torch.inf)
+    for row, places in enumerate(([0, 2, 4, 6], [0, 2, 4, 7], [1, 3, 5, 6], [1, 3, 5, 7], [0, 3, 5, 6], [0, 2, 4, 7])):
+        seen[row, places] = 0.0
+    said.make_room(2, seen)
+    kept = reorder(said, torch.tensor([2, 1])).dated(2, 4)
+    assert kept[0].tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert kept[1, :5].tolist() == [0, 1, 2, 3, 3] and kept[1, 7:].tolist() == [4, 4]

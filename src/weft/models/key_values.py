@@ -7,6 +7,7 @@ U of them taken.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from weft.models.base import Rows
@@ -20,11 +21,13 @@ class KeyValues(Rows):
     Of what is said, each step takes K places of every sentence. Which places are those of a hypothesis is in its state,
     `seen` (N,U), 0 or -inf: when hypotheses are chosen that moves and nothing else, and what several have said together
     is kept once.
+    `when` (B,C) has the position that each place was taken at, as soon as one is told; those before stand at 0.
     """
 
     def __init__(self, whole: Tensor, taken: int) -> None:
         """whole (L,2,B,G,C,d), keys before values."""
         self.taken = taken
+        self.when: Tensor | None = None
         self.put(whole, whole.size(2))
 
     @classmethod
@@ -52,10 +55,19 @@ class KeyValues(Rows):
         self.places[layer].narrow(3, self.taken, count).copy_(both)
         return self.keys[layer].narrow(2, 0, now), self.values[layer].narrow(1, 0, now)
 
+    def dated(self, count: int, position: int) -> Tensor:
+        """The positions of all places (B,U), with the `count` that are taken now at this one."""
+        now = self.taken + count
+        if self.when is None:
+            self.when = torch.zeros(self.sentences, self.whole.size(4), dtype=torch.long)
+        self.when[:, self.taken : now] = position
+        return self.when[:, :now]
+
     def make_room(self, count: int, seen: Tensor | None) -> Tensor | None:
         """Room for `count` places more; with `seen`, places that are nobody's any more go: seen as it is then."""
         layers, _, before, heads, places, width = self.whole.shape
         kept = self.whole[:, :, : self.sentences, :, : self.taken]
+        when = None if self.when is None else self.when[:, : self.taken]
         if seen is not None and self.taken:
             of_any = seen.view(self.sentences, -1, self.taken).amax(1).isfinite()  # (B,U)
             most = int(of_any.sum(1).max())
@@ -66,15 +78,20 @@ class KeyValues(Rows):
             kept = self.whole.view(-1, width).index_select(0, rows.flatten())
             kept = kept.view(layers, 2, self.sentences, heads, most, width)
             seen = seen.gather(1, keep.repeat_interleave(len(seen) // self.sentences, 0))
+            when = None if when is None else when.gather(1, keep)
             self.taken = most
         whole = kept.new_empty(layers, 2, self.sentences, heads, max(LEAST, 2 * (self.taken + count)), width)
         whole[..., : self.taken, :] = kept
+        if when is not None:
+            self.when = F.pad(when, (0, whole.size(4) - self.taken))
         self.put(whole, self.sentences)
         return seen
 
     def rows(self, rows: Tensor) -> KeyValues:
         """Those sentences; of some that stay in their places, only what fills the places of others is copied."""
         count = len(rows)
+        if self.when is not None:
+            self.when = self.when.index_select(0, rows)
         moved = (rows != torch.arange(count)).nonzero().squeeze(1)
         sources = rows[moved]
         if count > self.sentences or (len(moved) and int(sources.min()) < count):

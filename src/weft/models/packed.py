@@ -19,14 +19,14 @@ from weft.data.batch import Padded
 from weft.models.base import Memory
 from weft.models.folded import Folding, OneSource
 from weft.models.key_values import KeyValues
-from weft.models.packed_layers import CrossAttention, EncoderLayer, FeedForward, Recurrence, SelfAttention, norm_of
+from weft.models.packed_layers import CrossAttention, EncoderLayer, FeedForward, Now, Recurrence, SelfAttention, norm_of
 from weft.models.product import Product, Weights, product
 from weft.models.seq2seq import Seq2Seq
 from weft.models.transformer import DecoderLayer as DecoderLayerModule
 from weft.models.transformer import EncoderLayer as EncoderLayerModule
 from weft.models.transformer import HeadsOnSource, TransformerDecoder, TransformerEncoder
 from weft.nn.ends import SoftmaxOutput, TokenInput
-from weft.nn.multi_head import RelativeSelfAttention
+from weft.nn.multi_head import unseen
 from weft.nn.ssru import SSRU
 
 
@@ -56,7 +56,7 @@ class PackedEncoder:
     def __call__(self, source: Padded) -> Memory:
         mask, sentences = source.mask(), len(source)
         x = self.inputs(source.data, 0).flatten(0, 1)
-        padding = None if bool(mask.all()) else mask[:, None, None]
+        padding = None if bool(mask.all()) else unseen(mask[:, None, None], x)
         for layer in self.layers:
             x = layer(x, sentences, padding)
         values = self.norm(x).view(sentences, -1, x.size(1))
@@ -83,6 +83,7 @@ class PackedDecoder:
         self.module = module
         self.inputs = Inputs(tokens, module.position)
         self.layers = [PackedLayer(cast(DecoderLayerModule, layer), weights) for layer in module.layers]
+        self.past = next((layer.past for layer in self.layers if isinstance(layer.past, SelfAttention)), None)
         self.norm = norm_of(module.norm)
         self.before = 0 if module.first is None else 1  # positions of the context, before the first token
         self.of_source = [layer.attention for layer in self.modules() if isinstance(layer.attention, HeadsOnSource)]
@@ -97,10 +98,12 @@ class PackedDecoder:
         every = None if self.module.every is None else self.module.every(memory.context)
         padding = None
         if self.keys is not None and not bool(memory.mask.all()):
-            padding = memory.values.new_zeros(memory.mask.shape).masked_fill_(~memory.mask, -torch.inf)[:, None]
+            padding = unseen(memory.mask[:, None], memory.values)
         said, like = None, memory.values
-        if asked := next((layer.past.asked for layer in self.layers if isinstance(layer.past, SelfAttention)), None):
-            said = KeyValues.of_nothing(len(self.layers), sentences, asked.groups, asked.width, like)
+        if self.past is not None:
+            said = KeyValues.of_nothing(
+                len(self.layers), sentences, self.past.asked.groups, self.past.asked.width, like
+            )
         fixed = PackedFixed(said, self.source(memory, padding is not None), padding, every)
         recurrent = sum(isinstance(layer.past, Recurrence) for layer in self.layers)
         state = PackedState(0, like.new_zeros(sentences, 0), (like.new_zeros(sentences, width),) * recurrent)
@@ -128,16 +131,16 @@ class PackedDecoder:
     ) -> tuple[Tensor, Tensor | None, PackedState]:
         """x (N,D) -> features (N,D), weights (N,H,S) of the last layer or None, the next state."""
         said, source, count = fixed.said, fixed.source, x.size(0)
-        seen, mask, recurrent, after = state.seen, None, iter(state.layers), []
+        seen, told, recurrent, after = state.seen, Now(step + self.before, None, None), iter(state.layers), []
         if said is not None:
-            seen, mask = self.places(seen, said, count)
+            seen, told = self.places(seen, said, count, told.position)
         looked = None
         for number, layer in enumerate(self.layers):
             if isinstance(layer.past, Recurrence):
                 x, now = layer.past(x, next(recurrent))
                 after.append(now)
             elif said is not None:
-                x = layer.past(x, said, number, mask, step + self.before)
+                x = layer.past(x, said, number, told)
             if layer.attention is None:
                 pass
             elif isinstance(source, OneSource):
@@ -153,18 +156,20 @@ class PackedDecoder:
             weights = self.layers[-1].attention.asked.joined(looked, count).view(count, -1, looked.size(-1))
         return self.norm(x), weights, PackedState(step + 1, seen, tuple(after))
 
-    def places(self, seen: Tensor, said: KeyValues, rows: int) -> tuple[Tensor, Tensor | None]:
-        """Room for what is said now: seen with it (N,U), and the same as a mask (B,1,K,1,U) where it hides anything."""
+    def places(self, seen: Tensor, said: KeyValues, rows: int, position: int) -> tuple[Tensor, Now]:
+        """Room for what is said now: seen with it (N,U), and what the layers are told of it."""
         count = rows // said.sentences
         if count == 1:
             if not said.has_room(1):
                 said.make_room(1, None)
-            return seen, None
+            return seen, Now(position, None, None)
         if not said.has_room(count):
             seen = cast(Tensor, said.make_room(count, seen))
         own = seen.new_full((count, count), -torch.inf).fill_diagonal_(0.0).repeat(said.sentences, 1)
-        seen = torch.cat([seen, own], 1)
-        return seen, seen.view(said.sentences, 1, count, 1, -1)
+        seen, distances = torch.cat([seen, own], 1), None
+        if self.past is not None and self.past.relative is not None:
+            distances = self.past.relative.of_places(said.dated(count, position), position)
+        return seen, Now(position, seen.view(said.sentences, 1, count, 1, -1), distances)
 
     def step(self, ids: Tensor, state: PackedState, fixed: PackedFixed) -> tuple[Tensor, Tensor | None, PackedState]:
         """ids (N,) -> features (N,D), weights (N,H,S) or None, the next state."""
@@ -196,7 +201,7 @@ class Packed:
         self.encoder: PackedEncoder | None = None
         self.decoder: PackedDecoder | None = None
         tokens, encoder = network.source_input, network.encoder
-        if type(tokens) is TokenInput and isinstance(encoder, TransformerEncoder) and is_known(encoder):
+        if type(tokens) is TokenInput and isinstance(encoder, TransformerEncoder):
             self.encoder = PackedEncoder(tokens, encoder, weights)
         if isinstance(network.decoder, TransformerDecoder) and is_known(network.decoder):
             self.decoder = PackedDecoder(cast(TokenInput, network.target_input), network.decoder, weights)
@@ -233,14 +238,7 @@ class Packed:
         return self.decoder.step(tokens, state, fixed[0])
 
 
-def is_known(stack: TransformerEncoder | TransformerDecoder) -> bool:
-    """Whether its layers are among those here: not with relative positions, nor with other scores than heads'."""
-    for layer in stack.layers:
-        if isinstance(layer, DecoderLayerModule):
-            known = layer.attention is None or isinstance(layer.attention, HeadsOnSource)
-            past: nn.Module = layer.self_attention
-        else:
-            known, past = True, cast(EncoderLayerModule, layer).attention
-        if not known or isinstance(past, RelativeSelfAttention):
-            return False
-    return True
+def is_known(decoder: TransformerDecoder) -> bool:
+    """Whether its layers are among those here: they look at the source with heads alone, if at all."""
+    looks = [cast(DecoderLayerModule, layer).attention for layer in decoder.layers]
+    return all(look is None or isinstance(look, HeadsOnSource) for look in looks)

@@ -14,12 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from weft.models.distances import Distances
 from weft.models.key_values import KeyValues
 from weft.models.product import Product, Weights, product
 from weft.models.transformer import EncoderLayer as EncoderLayerModule
 from weft.models.transformer import FeedForward as FeedForwardModule
 from weft.models.transformer import HeadsOnSource, Part
-from weft.nn.multi_head import Heads, RotarySelfAttention
+from weft.nn.multi_head import Heads, RelativeSelfAttention, RotarySelfAttention
 from weft.nn.multi_head import SelfAttention as SelfAttentionModule
 from weft.nn.position import Rotary
 from weft.nn.ssru import SSRU
@@ -128,6 +129,10 @@ def turn_of(heads: SelfAttentionModule, asked: Asked) -> Turn | None:
     return Turn(heads.rotary, asked.groups * (asked.shared + 1) * asked.width)
 
 
+def distances_of(heads: SelfAttentionModule) -> Distances | None:
+    return Distances(heads.relative) if isinstance(heads, RelativeSelfAttention) else None
+
+
 class Looked(NamedTuple):
     x: Tensor  # (N,D)
     weights: Tensor  # (B*G,Kr,S); of a sentence alone (K,H,S)
@@ -159,6 +164,14 @@ class CrossAttention:
         return Looked(self.around.leave(x, self.out(read)), weights)
 
 
+class Now(NamedTuple):
+    """What a step tells every layer of the places of what was said."""
+
+    position: int
+    seen: Tensor | None  # (B,1,K,1,U) 0 or -inf; None where all is seen
+    distances: Tensor | None  # (B,U,T), as of `Distances.of_places`; None where places stand in their order
+
+
 class SelfAttention:
     """Attention of several heads to what was said, a step of it."""
 
@@ -168,23 +181,26 @@ class SelfAttention:
         self.three = queries_keys_values(module, weights)
         self.out = product(module.out, weights=weights)
         self.turn = turn_of(module, self.asked)
+        self.relative = distances_of(module)
         self.query_width = module.query.out_features
 
-    def __call__(self, x: Tensor, said: KeyValues, layer: int, seen: Tensor | None, position: int) -> Tensor:
-        """x (N,D) at a position, seen (B,1,K,1,U), 0 or -inf, or None where all is seen -> (N,D)."""
+    def __call__(self, x: Tensor, said: KeyValues, layer: int, now: Now) -> Tensor:
+        """(N,D) -> (N,D)."""
         groups, _, width = self.asked
         sentences = said.sentences
         three = self.three(self.around.enter(x))
         if self.turn is not None:
-            self.turn(three[:, None], position)
+            self.turn(three[:, None], now.position)
         both = three[:, self.query_width :].view(sentences, -1, 2, groups, width).permute(2, 0, 3, 1, 4)
         keys, values = said.add(layer, both)
         queries = self.asked.queries(three[:, : self.query_width], sentences)
-        energy = torch.bmm(queries, keys)
-        if seen is not None:
-            energy.view(sentences, groups, seen.size(2), -1, seen.size(4)).add_(seen)
-        read = self.asked.joined(torch.bmm(torch.softmax(energy, -1), values), x.size(0))
-        return self.around.leave(x, self.out(read))
+        relative = self.relative
+        energy = relative.step_energy(queries, keys, now.distances) if relative else torch.bmm(queries, keys)
+        if now.seen is not None:
+            energy.view(sentences, groups, now.seen.size(2), -1, now.seen.size(4)).add_(now.seen)
+        weights = torch.softmax(energy, -1)
+        read = relative.step_read(weights, values, now.distances) if relative else torch.bmm(weights, values)
+        return self.around.leave(x, self.out(self.asked.joined(read, x.size(0))))
 
 
 class Recurrence:
@@ -210,16 +226,34 @@ class EncoderLayer:
         self.three = queries_keys_values(module.attention, weights)
         self.out = product(module.attention.out, weights=weights)
         self.turn = turn_of(module.attention, self.asked)
+        self.relative = distances_of(module.attention)
         self.feed_forward = FeedForward(module.feed_forward, weights)
 
     def __call__(self, x: Tensor, sentences: int, mask: Tensor | None) -> Tensor:
-        """x (B*S,D), mask (B,1,1,S), True = real, or None where all are -> (B*S,D)."""
+        """x (B*S,D), mask (B,1,1,S), 0 or -inf, or None where all are real -> (B*S,D)."""
         groups, shared, width = self.asked
         three = self.three(self.around.enter(x)).view(sentences, -1, (shared + 2) * groups * width)
         if self.turn is not None:
             self.turn(three, 0)
+        read = self.read(three, mask) if self.relative is None else self.read_by_distance(three, mask, self.relative)
+        x = self.around.leave(x, self.out(read.reshape(len(x), -1)))
+        return self.feed_forward(x)
+
+    def read(self, three: Tensor, mask: Tensor | None) -> Tensor:
+        """(B,S,(H+2G)d) -> (B,S,H,d)."""
+        groups, shared, width = self.asked
         heads = three.unflatten(-1, (-1, width)).transpose(1, 2)
         queries, keys, values = heads.split([groups * shared, groups, groups], 1)
         read = F.scaled_dot_product_attention(queries, keys, values, mask, scale=1.0, enable_gqa=shared > 1)
-        x = self.around.leave(x, self.out(read.transpose(1, 2).reshape(len(x), -1)))
-        return self.feed_forward(x)
+        return read.transpose(1, 2)
+
+    def read_by_distance(self, three: Tensor, mask: Tensor | None, relative: Distances) -> Tensor:
+        """(B,S,(H+2G)d) -> (B,S,G,r,d)."""
+        groups, shared, width = self.asked
+        sentences, length, _ = three.shape
+        queries, both = three.split([groups * shared * width, 2 * groups * width], -1)
+        queries = queries.unflatten(-1, (groups, shared, width)).permute(0, 2, 3, 1, 4)
+        both = both.unflatten(-1, (2, groups, width)).permute(2, 0, 3, 1, 4).reshape(2, -1, length, width)
+        padding = None if mask is None else mask[:, 0]
+        read = relative.read(queries.reshape(sentences * groups, -1, width), both[0], both[1], padding)
+        return read.view(sentences, groups, shared, length, width).permute(0, 3, 1, 2, 4)
