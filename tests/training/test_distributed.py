@@ -12,19 +12,23 @@ import sys
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import yaml
 from learning import write_pairs
+from torch.torch_version import TorchVersion
 
 import weft
+import weft.recipe
 from weft.data.batch import pad
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
 from weft.models.directory import read_tensors
 from weft.training.distributed import Processes, together
+from weft.training.parallel import check
 
 RANKS = Path(__file__).with_name("ranks.py")
 PATIENCE = 300  # seconds that two processes may take on a slow machine
@@ -243,6 +247,15 @@ def started(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_torchrun_sets_must_all_be_there() -> None:
     with pytest.raises(WeftError, match=r"WORLD_SIZE is 2, but MASTER_PORT is not set"), together():
         pass
+
+
+def test_a_pytorch_that_cannot_shard_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = weft.recipe.load(Place(tmp_path).recipe(), ["training.parallel=sharded"])
+    two: Any = SimpleNamespace(alone=False, number=2)
+    check(recipe, two)
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.6.0"))
+    with pytest.raises(WeftError, match=r"needs PyTorch 2\.7 or later; this is 2\.6\.0"):
+        check(recipe, two)
 
 
 def test_a_process_alone_needs_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
