@@ -67,6 +67,15 @@ def test_parquet_with_bytes_or_with_names(tmp_path):
     assert list(read_captioned(path, columns, "images")) == [("images/x.png", "a")]
 
 
+def test_captions_are_read_where_an_autoencoder_was_prepared_before(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEFT_CACHE", str(tmp_path / "cache"))
+    captioner = recipe(train=str(write_pictures(tmp_path, 10)))
+    settings = captioner.model_dump()
+    settings["model"]["decoder"] = {"kind": "pixels"}
+    assert prepare(weft.recipe.checked(settings, "test")).train.target_text(0) == "image"
+    assert prepare(captioner).train.target_text(0) != "image"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_captions_from_a_pipe_come_whole_and_are_read_once(tmp_path):
     pipe = tmp_path / "pipe"

@@ -308,6 +308,14 @@ def test_what_matters_changes_the_key(tmp_path: Path, change: Callable[[str], Re
     assert made_anew(change(path))
 
 
+def test_tags_are_counted_where_the_same_pairs_were_prepared_without(tmp_path: Path) -> None:
+    path = tsv(tmp_path / "a.tsv", [*LINES, ("a b", "x")])
+    plain = recipe(path)
+    prepare(plain)
+    settings = {**plain.model_dump(), "model": {"decoder": {"kind": "tags"}}}
+    assert "pair 1: 2 tags for 3 words" in refused(weft.recipe.checked(settings, "test"))
+
+
 def test_the_hash_of_a_large_file_is_remembered_until_it_changes(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from weft.errors import WeftError
 from weft.files import replaced, write_text
 from weft.recipe import Files, Parallel, Recipe
 
-FORMAT = 4  # of what is kept; a change here makes all anew
+FORMAT = 5  # of what is kept; a change here makes all anew
 DAY = 24 * 3600.0  # seconds
 LARGE = 1 << 26  # bytes of a file whose hash is remembered
 SETTLED = 2.0  # seconds that a clock of a file system may be coarse by
@@ -95,12 +95,18 @@ def keeps_text(recipe: Recipe) -> bool:
     return any(side.sampling for side in sides) or recipe.data.noise.characters > 0
 
 
-def place_of_images(recipe: Recipe) -> str:
-    """Where the names of images that are kept lead from; nothing for text."""
+def apart(recipe: Recipe) -> str:
+    """What data of the same fingerprint is kept apart by.
+
+    Targets that are tags were counted and spaced, an autoencoder's are no captions, and names of images lead from
+    somewhere.
+    """
+    targets = recipe.tags or ("pixels" if recipe.model.decoder.kind == "pixels" else "")
+    told = f" {targets}" if targets else ""
     if recipe.model.input.kind != "image":
-        return ""
+        return told
     data = recipe.data.model_dump_json(include={"train", "also", "dev", "images"})
-    return f" {Path.cwd()} {data}"
+    return f"{told} {Path.cwd()} {data}"
 
 
 def contents(files: Files) -> Iterator[list[str]]:

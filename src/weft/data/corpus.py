@@ -14,7 +14,7 @@ import torch
 
 from weft.data import direction
 from weft.data.batch import Padded, Pixels, pad, pad_factored
-from weft.data.cache import cache_folder, fingerprint, key, place_of_images, remove_abandoned, spool
+from weft.data.cache import apart, cache_folder, fingerprint, key, remove_abandoned, spool
 from weft.data.counts import Counts
 from weft.data.gaps import GapCheck
 from weft.data.mix import Mix
@@ -150,7 +150,7 @@ def prepare(
         check(recipe, vocabularies[0] if vocabularies else source)
         with copies.naming():
             print_of_data = fingerprint(recipe, vocabularies, source, target)
-            folder = cache / key(print_of_data + place_of_images(recipe))
+            folder = cache / key(print_of_data + apart(recipe))
             if folder.is_dir():
                 try:
                     return open_prepared(folder, recipe, print_of_data)
