@@ -331,6 +331,7 @@ SETUPS: dict[str, Setup] = {
     "a Parquet file that is none": holds("words.parquet", b"ab\tA B\n"),
     "a file of another kind": holds("words.txt", "no tab here\n"),
     "a row with too few columns": holds("words.tsv", "ab\tA B\ncd\n"),
+    "a row with too many columns": holds("words.csv", "source,target\nab, cd,A B\n"),
     "CSV with an open quote": holds("words.csv", 'ab,"A B\n'),
     "a line break within a CSV cell": holds("words.csv", 'ab,"A\nB"\n'),
     "a line that is not JSON": holds("words.jsonl", '{"source": "ab", "target": "A B"}\n{"source": "cd"\n'),

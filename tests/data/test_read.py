@@ -276,6 +276,17 @@ def test_short_rows_are_refused_and_empty_rows_are_empty_pairs(tmp_path: Path) -
     assert pairs(put(tmp_path / "b.csv", "a,b\n\n")) == [("a", "b"), ("", "")]
 
 
+def test_rows_with_more_cells_than_the_first_are_refused(tmp_path: Path) -> None:
+    assert refused(put(tmp_path / "a.tsv", "a\tb\nc\tx\td\n")).endswith(
+        "a.tsv:2: 3 columns found, 2 in the first line: a tab within a cell?"
+    )
+    assert refused(put(tmp_path / "a.csv", "source,target\nhello, world,bonjour\n")).endswith(
+        "a.csv:2: 3 columns found, 2 in the first line: a comma within a cell?"
+    )
+    assert pairs(put(tmp_path / "b.tsv", "a\tb\nc\td\t\t\n")) == [("a", "b"), ("c", "d")]
+    assert pairs(put(tmp_path / "c.tsv", "a\tb\tnote\nc\td\n")) == [("a", "b"), ("c", "d")]
+
+
 def test_unknown_suffix_is_tsv_where_its_first_line_has_a_tab(tmp_path: Path) -> None:
     assert pairs(put(tmp_path / "a.txt", "a\tb\n")) == [("a", "b")]
     assert pairs(put(tmp_path / "b", "a\tb\n")) == [("a", "b")]

@@ -71,6 +71,7 @@ def test_f1_of_labels() -> None:
     of_a, of_b, of_c = 2 / 3, 2 * 1 / (1 + 3), 0
     assert macro_f1(said, wanted) == pytest.approx(100 * (of_a + of_b + of_c) / 3)
     assert micro_f1(["x y"], [["y z"]]) == 50
+    assert micro_f1([""], [[""]]) == macro_f1([""], [[""]]) == 100
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1, max_size=20))

@@ -199,6 +199,11 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
                 raise WeftError(f"{told}{undivided(name, row)}")
             yield "", ""
             continue
+        if len(row) > len(header) and any(row[len(header) :]):
+            raise WeftError(
+                f"{name}:{number}: {counted(len(row), 'column')} found, {len(header)} in the first line: "
+                f"a {divider(name)} within a cell?"
+            )
         one, other = (" ".join([row[place] for place in side]) for side in (source, target))
         if "\n" in one or "\n" in other:
             raise WeftError(f"{name}:{number}: a quoted cell holds a line break; each side of a pair is one line")
@@ -210,7 +215,11 @@ def undivided(name: str, row: list[str]) -> str:
     if len(row) > 1:
         return ""
     begun = row[0] if len(row[0]) <= SHOWN else row[0][:SHOWN] + "…"
-    return f": no {'comma' if suffix_of(name) == '.csv' else 'tab'} in {begun!r}"
+    return f": no {divider(name)} in {begun!r}"
+
+
+def divider(name: str) -> str:
+    return "comma" if suffix_of(name) == ".csv" else "tab"
 
 
 def reads_as_header(header: list[str], source: int, target: int, rows: Iterator[Row]) -> bool:
