@@ -420,6 +420,7 @@ SETUPS: dict[str, Setup] = {
     "layers of a vision encoder mixed": two_images(image()),
     "an image without an encoder": two_images(image()),
     "an unknown key": recipe_with("{steps: 4", "{stepz: 4"),
+    "a key that is there twice": recipe_with("search:", "training: {steps: 8}\nsearch:"),
     "a value of another type": recipe_with("{steps: 4", "{steps: many"),
     "a value out of bounds": recipe_with("{steps: 4", "{steps: 0"),
     "an unknown kind": recipe_with("encoder: {kind: rnn", "encoder: {kind: rmn"),
