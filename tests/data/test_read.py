@@ -287,6 +287,11 @@ def test_rows_with_more_cells_than_the_first_are_refused(tmp_path: Path) -> None
     assert pairs(put(tmp_path / "c.tsv", "a\tb\tnote\nc\td\n")) == [("a", "b"), ("c", "d")]
 
 
+def test_suffixes_may_be_in_capitals(tmp_path: Path) -> None:
+    assert pairs(put(tmp_path / "A.CSV", "a,b\n")) == [("a", "b")]
+    assert pairs(put(tmp_path / "B.Csv.GZ", gzip.compress(b"a,b\n"))) == [("a", "b")]
+
+
 def test_unknown_suffix_is_tsv_where_its_first_line_has_a_tab(tmp_path: Path) -> None:
     assert pairs(put(tmp_path / "a.txt", "a\tb\n")) == [("a", "b")]
     assert pairs(put(tmp_path / "b", "a\tb\n")) == [("a", "b")]
@@ -328,6 +333,7 @@ def test_jsonl(tmp_path: Path) -> None:
         ('{"source": "a"', "a.jsonl:2: not JSON: "),
         ("[1]", "a.jsonl:2: [1] is no JSON object"),
         ("[" * 100_000, "a.jsonl:2: "),
+        (f'{{"n": {"1" * 5000}, "source": "a", "target": "b"}}', "a.jsonl:2: not read as JSON: Exceeds the limit"),
         ('{"sorce": "a", "target": "b"}', "no key 'source'; the keys are sorce, target; did you mean 'sorce'?"),
         ('{"source": 5, "target": "b"}', "a.jsonl:2: 'source' is 5; expected a string"),
         ('{"source": null, "target": "b"}', "a.jsonl:2: 'source' is None; expected a string"),
@@ -361,6 +367,9 @@ def test_parquet(tmp_path: Path) -> None:
     assert "no column 'sorce'; the columns are 'n', 'source', 'target'; did" in refused(path, source="sorce")
     assert "3 columns found, 4 expected" in refused(path, source=2, target=4)
     assert "a.parquet: row 1: 'n' is 1; expected a string" in refused(path, source=1, target=2)
+    twice = pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 2, ["x", "x"])
+    pyarrow.parquet.write_table(twice, tmp_path / "b.parquet")
+    assert refused(tmp_path / "b.parquet").endswith("b.parquet: the column 'x' is there twice")
 
 
 def test_bad_parquet_is_refused(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def check_kind(name: str, sizes: Sequence[int], of_images: bool) -> None:
 
 
 def is_parquet(name: str) -> bool:
-    return Path(name).suffix == ".parquet"
+    return Path(name).suffix.lower() == ".parquet"
 
 
 def check_number(name: str, number: int, count: int) -> None:

@@ -147,7 +147,7 @@ def pairs_of(name: str, columns: Columns) -> Iterator[Pair]:
 
 def suffix_of(name: str | Path) -> str:
     """Of a file's format: `.tsv` of pairs.tsv and of pairs.tsv.gz."""
-    path = Path(name)
+    path = Path(str(name).lower())
     return Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
 
 
@@ -251,6 +251,8 @@ def jsonl_pairs(name: str, lines: Iterator[str], columns: Columns) -> Iterator[P
             raise WeftError(f"{place}: not JSON: {error.msg} at column {error.colno}") from None
         except RecursionError:
             raise WeftError(f"{place}: JSON nested too deeply") from None
+        except ValueError as error:  # of an integer of thousands of digits
+            raise WeftError(f"{place}: not read as JSON: {error}") from None
         if columns.turns:
             yield from answers_in(item, columns.turns, columns, place)
             continue
@@ -282,6 +284,8 @@ def parquet_pairs(name: str, columns: Columns) -> Iterator[Pair]:
             if (last := max(place for side in places for place in side)) >= len(header):
                 raise WeftError(f"{name}: {counted(len(header), 'column')} found, {last + 1} expected")
             keys = [[header[place] for place in side] for side in places]
+            if twice := [key for side in keys for key in side if header.count(key) > 1]:
+                raise WeftError(f"{name}: the column '{twice[0]}' is there twice")
             row = 0
             wanted = list(dict.fromkeys(key for side in keys for key in side))
             for batch in file.iter_batches(columns=wanted):
@@ -291,7 +295,7 @@ def parquet_pairs(name: str, columns: Columns) -> Iterator[Pair]:
                     place = f"{name}: row {row}"
                     one, other = (joined(item, side, place) for side in keys[:2])
                     yield beside([one, *(joined(item, [key], place) for key in keys[2])], columns, place), other
-        except pyarrow.ArrowInvalid as error:
+        except pyarrow.ArrowException as error:
             raise WeftError(f"{name}: not a Parquet file, or damaged: {error}") from None
 
 
