@@ -385,6 +385,7 @@ SETUPS: dict[str, Setup] = {
     "an image that is not there": two_images(None),
     "a file that is no image": two_images(b"no image"),
     "an image that was cut off": two_images(image()[:45]),
+    "an image of 32 bits": two_images(b"Pf\n4 4\n-1.0\n" + bytes(64)),
     "an image too large to be unpacked": two_images(image(60_000, 60_000)),
     "fewer labels than images": two_images(image(), holds("images.idx", idx(2, 4, 4)), holds("labels.idx", idx(1))),
     "an IDX file that was cut off": two_images(
@@ -486,6 +487,7 @@ SETUPS: dict[str, Setup] = {
     "a cell that is no number": series(5, ",3,", ",many,"),
     "a number that is not finite": series(7, ",5,0", ",5,-inf"),
     "a date that is none": series(3, "2024-01-02", "noon"),
+    "dates with and without a time zone": series(9, "2024-01-08", "2024-01-08T00:00Z"),
     "dates that go back": series(9, "2024-01-08", "2024-01-01"),
     "a row of a series with too few cells": series(61, ",3,4", ",3"),
     "a series without names": series(1, "date,load,wind", "1,2,3"),
