@@ -381,6 +381,33 @@ def test_a_full_disk_is_named(tmp_path: Path, cache: Path, monkeypatch: pytest.M
     assert len(prepare(settings).train) > 100
 
 
+def test_a_cache_that_can_only_be_read_is_enough_for_what_is_there(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = recipe(tsv(tmp_path / "a.tsv", LINES))
+    prepare(settings)
+    (cache / "hashes").touch()  # so that no hash can be remembered
+    monkeypatch.setattr(weft.data.cache, "LARGE", 100)
+    monkeypatch.setattr(weft.data.cache, "SETTLED", -1.0)
+    assert not made_anew(settings)
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_kept_as_what_it_was(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tsv(tmp_path / "a.tsv", LINES)
+    settings = recipe(path)
+
+    def changing(line: str) -> None:
+        if line == "learning the vocabulary":
+            tsv(tmp_path / "a.tsv", [(target, source) for source, target in LINES])
+
+    with pytest.raises(WeftError, match="changed while it was read"):
+        prepare(settings, report=changing)
+    assert list(cache.iterdir()) == []
+    assert made_anew(settings)
+
+
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("WEFT_CACHE", str(tmp_path / "file" / "cache"))
@@ -446,6 +473,9 @@ def test_standard_input_is_kept_by_content(tmp_path: Path, monkeypatch: pytest.M
     assert not made_anew(copy)
     stdin(monkeypatch, "".join(json.dumps({"source": s, "target": t}) + "\n" for s, t in LINES))
     assert dev_texts(prepare(recipe("-"))) == dev_texts(prepared)
+    stdin(monkeypatch, '["a", "b"]\n["c", "d"]\n["e", "f"]\n')
+    talks = recipe("-", columns={"turns": 1}, dev_fraction=0.5)
+    assert {target for _, target in dev_texts(prepare(talks))} < {"b", "d", "f"}
     assert "can be read only once; it stands in 2 places" in refused(recipe("-", dev="-"))
 
 
