@@ -158,6 +158,8 @@ def test_the_schema_is_one_that_editors_take() -> None:
     schema = json.loads(recipe.json_schema())
     assert schema["additionalProperties"] is False
     assert "warm" in json.dumps(schema) and schema["properties"]["training"]
+    assert schema["$defs"]["TransformerEncoder"]["required"] == ["kind"]
+    assert schema["$defs"]["PretrainedEncoder"]["required"] == ["kind", "folder"]
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,9 @@ def dump(recipe: Recipe) -> str:
 def json_schema() -> str:
     """JSON Schema of a recipe, for editors that complete and check YAML."""
     schema = Recipe.model_json_schema()
+    for part in schema["$defs"].values():
+        if "const" in part["properties"].get("kind", {}):  # which tells it from others
+            part["required"] = ["kind", *part.get("required", [])]
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "weft recipe"
     return json.dumps(schema, indent=2)
