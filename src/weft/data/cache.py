@@ -143,7 +143,7 @@ def digest(path: Path) -> str:
 
 def states(recipe: Recipe) -> dict[str, tuple[int, ...]]:
     """Of each file of the data that is there, what tells that it has changed."""
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for files in recipe.data.trained_on:
         with suppress(WeftError, OSError):  # which whoever reads it tells
             for name in names(files):
