@@ -266,6 +266,21 @@ def test_what_first_lines_are_taken_for_is_told_where_nobody_has_said_it(tmp_pat
     )
 
 
+def test_which_keys_and_columns_are_taken_is_told_where_there_are_others(tmp_path: Path) -> None:
+    put(tmp_path / "a.jsonl", '{"id": "7", "question": "a", "answer": "b"}\n')
+    put(tmp_path / "b.jsonl", '{"id": "7", "target": "b", "source": "a"}\n')
+    put(tmp_path / "c.jsonl", '{"n": 7, "en": "b", "de": "a"}\n')
+    put(tmp_path / "d.jsonl", "not JSON\n")
+    parquet(tmp_path / "e.parquet", id=["7"], en=["a"], de=["b"])
+    files = [str(tmp_path / "*.jsonl"), str(tmp_path / "*.parquet")]
+    assert first_lines([files], Columns(), "recipe.yaml") == [
+        f"{tmp_path}/{name}: the sides are 'id' and {target}  "
+        f"(others: data.columns.source and data.columns.target in recipe.yaml)"
+        for name, target in (("a.jsonl", "'question'"), ("e.parquet", "'en'"))
+    ]
+    assert first_lines([files], Columns(source="question", target="answer")) == []
+
+
 def test_short_rows_are_refused_and_empty_rows_are_empty_pairs(tmp_path: Path) -> None:
     assert refused(put(tmp_path / "a.tsv", "a\tb\nc\n")).endswith("a.tsv:2: 1 column found, 2 expected: no tab in 'c'")
     assert refused(put(tmp_path / "a.csv", "a,b,c\nc\n"), target=3).endswith(
