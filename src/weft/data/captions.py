@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.data.cells import listed, place_of
+from weft.data.factors import whole_words
 from weft.data.gaps import read_gaps
 from weft.data.images import NUMBERED, IdxFile, check_kind, idx_sizes, image_file, is_parquet
 from weft.data.lines import called, once_only, read_lines, reading
@@ -37,7 +38,7 @@ def untagged_pairs(recipe: Recipe, files: Files, columns: Columns) -> Iterator[P
     if recipe.model.input.kind == "image":
         return read_captioned(files, columns, recipe.data.images)
     if recipe.factors and not columns.factors:
-        return ((" ".join(source.split()), target) for source, target in read_pairs(files, columns))
+        return ((" ".join(whole_words(source)), target) for source, target in read_pairs(files, columns))
     if recipe.data.gaps and isinstance(files, Parallel) and files.source is None:
         return read_gaps(files, recipe.data.gaps)
     return read_pairs(files, columns)
