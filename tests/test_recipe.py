@@ -51,6 +51,23 @@ def load(tmp_path: Path, text: str, *overrides: str) -> recipe.Recipe:
         ("data: {train: x}\ntraining: {steps: 0}", "'training.steps' is 0: input should be greater than or equal to 1"),
         ("training: {steps: 3}", "'data' is missing"),
         (
+            "data: {train: x}\ntraining: {steps: 3}\nmodel: {width: 8}\ntraining:\n  seed: 2",
+            "r.yaml:4: 'training' is there twice, the first on line 2",
+        ),
+        ("data: {train: x}\nmodel:\n  width: 8\n  width: 8", "r.yaml:4: 'model.width' is there twice"),
+        ("data: &data {train: *data}", "r.yaml: YAML nested too deeply"),
+        ("name: 2024-13-01", "r.yaml: not YAML: month must be in 1..12; text stands in quotes"),
+        (
+            "data:\n  train: x\n  columns: {source: en, target: no}",
+            "r.yaml:3: 'data.columns.target' is False: a truth value",
+        ),
+        ("data: {train: x}\ntraining:\n  steps: yes", "r.yaml:3: 'training.steps' is True: a truth value"),
+        ("data: {train: x, columns: {source: [no, en]}}", "'data.columns.source' is [False, 'en']: a truth value"),
+        ("data: {train: x}\nsearch: {tags: any, tags: x}", "'search.tags' is there twice"),
+        ("data: {train: x}\nsearch: {tags: x}", "r.yaml:2: 'search.tags' is 'x': input should be"),
+        ("data: {train: x}\nmodel: {embedding: {tokens: 2}}", "'model.embedding.tokens' is 2: input should be"),
+        ("data: {train: x}\nmodel: {decoder: {kind: tags, of: x}}", "'model.decoder.of' is 'x': input should be"),
+        (
             "data: {train: x}\nmodel:\n  width: 100\n  encoder: {kind: transformer, heads: 3}",
             "r.yaml:2: model.encoder.heads is 3",
         ),
@@ -77,6 +94,7 @@ def test_overrides_win_and_are_read_as_yaml(tmp_path: Path) -> None:
         tmp_path, "data: {train: x}", "training.steps=7", "model.encoder={kind: rnn, cell: lstm}", "name=no_7"
     )
     assert changed.training.steps == 7
+    assert load(tmp_path, "data: {train: x}", "name=2024-13-01").name == "2024-13-01"
     assert isinstance(changed.model.encoder, recipe.RecurrentEncoder) and changed.model.encoder.cell == "lstm"
     assert changed.name == "no_7"
 
@@ -140,6 +158,8 @@ def test_the_schema_is_one_that_editors_take() -> None:
     schema = json.loads(recipe.json_schema())
     assert schema["additionalProperties"] is False
     assert "warm" in json.dumps(schema) and schema["properties"]["training"]
+    assert schema["$defs"]["TransformerEncoder"]["required"] == ["kind"]
+    assert schema["$defs"]["PretrainedEncoder"]["required"] == ["kind", "folder"]
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def unfinished(path: Path) -> Path:
+    """A name beside `path` that nobody else has, on whatever machine or in whatever container they are."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
 
 
 @contextmanager
@@ -15,7 +21,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
     An exception on the way removes what was written and leaves `path` as it was.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = unfinished(path)
     try:
         yield beside
         with open(beside, "rb") as written:
@@ -37,8 +43,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     Where another process has meanwhile made the same folder, theirs stays.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    shutil.rmtree(beside, ignore_errors=True)
+    beside = unfinished(path)
     beside.mkdir(parents=True)
     try:
         yield beside

@@ -12,12 +12,26 @@ def every(step: str, count: int, start: str = "2024-01-31T00:00") -> np.ndarray:
     return np.datetime64(start, "us") + np.arange(count) * np.timedelta64(int(step[:-1]), step[-1])
 
 
+def dates(*written: str) -> np.ndarray:
+    return np.array(written, "datetime64[us]")
+
+
 MONTHS = (np.datetime64("2023-11", "M") + np.arange(6)).astype("datetime64[us]")
 
 
 @pytest.mark.parametrize(
     ("times", "season"),
-    [(every("1h", 9), 24), (every("15m", 9), 96), (every("1D", 9), 7), (MONTHS, 12), (every("7h", 9), None)],
+    [
+        (every("1h", 9), 24),
+        (every("15m", 9), 96),
+        (every("1D", 9), 7),
+        (MONTHS, 12),
+        (every("7h", 9), None),
+        (every("28D", 14), None),
+        (np.delete(MONTHS, 2), 12),
+        (dates("2023-09-30", "2023-12-31", "2024-03-31"), 4),
+        (dates("2022-01-01", "2023-01-01", "2024-01-01"), None),
+    ],
 )
 def test_a_season_follows_from_how_far_rows_are_apart(times: np.ndarray, season: int | None) -> None:
     assert calendar.season(times) == season
@@ -29,11 +43,35 @@ def test_rows_go_on_as_they_were() -> None:
     assert calendar.written(calendar.after(MONTHS, 2)) == ["2024-05-01", "2024-06-01"]
 
 
+@pytest.mark.parametrize(
+    ("times", "following"),
+    [
+        (dates("2023-10-31", "2023-11-30", "2023-12-31", "2024-01-31"), ["2024-02-29", "2024-03-31", "2024-04-30"]),
+        (dates("2023-12-31", "2024-01-31", "2024-02-29"), ["2024-03-31", "2024-04-30", "2024-05-31"]),
+        (dates("2023-11-30", "2023-12-30", "2024-01-30"), ["2024-02-29", "2024-03-30", "2024-04-30"]),
+        (dates("2023-12-30", "2024-01-30", "2024-02-29"), ["2024-03-30", "2024-04-30", "2024-05-30"]),
+        (dates("2023-07-01", "2023-10-01", "2024-01-01"), ["2024-04-01", "2024-07-01", "2024-10-01"]),
+        (dates("2021-06-15", "2022-06-15", "2023-06-15"), ["2024-06-15", "2025-06-15", "2026-06-15"]),
+        (every("28D", 4), ["2024-05-22", "2024-06-19", "2024-07-17"]),
+        (every("30D", 2, "2024-01-31"), ["2024-03-31", "2024-04-30", "2024-05-30"]),
+    ],
+)
+def test_months_stay_months_and_days_stay_days(times: np.ndarray, following: list[str]) -> None:
+    assert calendar.written(calendar.after(times, 3)) == following
+    assert calendar.gaps(times) == 0
+
+
+def test_months_keep_their_time_of_day() -> None:
+    in_utc = dates("2024-01-31T23:00", "2024-02-29T23:00", "2024-03-31T22:00", "2024-04-30T22:00")
+    assert calendar.written(calendar.after(in_utc, 2)) == ["2024-05-31 22:00:00", "2024-06-30 22:00:00"]
+
+
 def test_one_missing_row_is_a_gap_and_changes_no_step() -> None:
     times = np.delete(every("1h", 10), 4)
     assert calendar.gaps(times) == 1
     assert calendar.usual_step(times) == np.timedelta64(1, "h")
     assert calendar.gaps(MONTHS) == 0
+    assert calendar.gaps(np.delete(MONTHS, 2)) == 1
 
 
 @pytest.mark.parametrize(("cycle", "step", "rows"), [("minute", "5m", 12), ("hour", "1h", 24), ("weekday", "1D", 7)])

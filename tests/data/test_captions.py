@@ -65,6 +65,19 @@ def test_parquet_with_bytes_or_with_names(tmp_path):
     assert list(read_captioned(path, columns, None)) == [(f"{path}#1", "a"), (f"{path}#2", "b")]
     pyarrow.parquet.write_table(pa.table({"image": ["x.png"], "text": ["a"]}), path)
     assert list(read_captioned(path, columns, "images")) == [("images/x.png", "a")]
+    names = pa.array(["x.png"]).dictionary_encode()
+    pyarrow.parquet.write_table(pa.table({"image": names, "text": ["a"]}), path)
+    assert list(read_captioned(path, columns, "images")) == [("images/x.png", "a")]
+    assert named_at(path, "images/x.png", "images") == f"{path}: row 1: "
+
+
+def test_captions_are_read_where_an_autoencoder_was_prepared_before(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEFT_CACHE", str(tmp_path / "cache"))
+    captioner = recipe(train=str(write_pictures(tmp_path, 10)))
+    settings = captioner.model_dump()
+    settings["model"]["decoder"] = {"kind": "pixels"}
+    assert prepare(weft.recipe.checked(settings, "test")).train.target_text(0) == "image"
+    assert prepare(captioner).train.target_text(0) != "image"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

@@ -308,6 +308,14 @@ def test_what_matters_changes_the_key(tmp_path: Path, change: Callable[[str], Re
     assert made_anew(change(path))
 
 
+def test_tags_are_counted_where_the_same_pairs_were_prepared_without(tmp_path: Path) -> None:
+    path = tsv(tmp_path / "a.tsv", [*LINES, ("a b", "x")])
+    plain = recipe(path)
+    prepare(plain)
+    settings = {**plain.model_dump(), "model": {"decoder": {"kind": "tags"}}}
+    assert "pair 1: 2 tags for 3 words" in refused(weft.recipe.checked(settings, "test"))
+
+
 def test_the_hash_of_a_large_file_is_remembered_until_it_changes(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,6 +379,33 @@ def test_a_full_disk_is_named(tmp_path: Path, cache: Path, monkeypatch: pytest.M
     assert message.startswith(f"{cache}: the disk is full")
     assert list(cache.iterdir()) == []
     assert len(prepare(settings).train) > 100
+
+
+def test_a_cache_that_can_only_be_read_is_enough_for_what_is_there(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = recipe(tsv(tmp_path / "a.tsv", LINES))
+    prepare(settings)
+    (cache / "hashes").touch()  # so that no hash can be remembered
+    monkeypatch.setattr(weft.data.cache, "LARGE", 100)
+    monkeypatch.setattr(weft.data.cache, "SETTLED", -1.0)
+    assert not made_anew(settings)
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_kept_as_what_it_was(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tsv(tmp_path / "a.tsv", LINES)
+    settings = recipe(path)
+
+    def changing(line: str) -> None:
+        if line == "learning the vocabulary":
+            tsv(tmp_path / "a.tsv", [(target, source) for source, target in LINES])
+
+    with pytest.raises(WeftError, match="changed while it was read"):
+        prepare(settings, report=changing)
+    assert list(cache.iterdir()) == []
+    assert made_anew(settings)
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,6 +473,9 @@ def test_standard_input_is_kept_by_content(tmp_path: Path, monkeypatch: pytest.M
     assert not made_anew(copy)
     stdin(monkeypatch, "".join(json.dumps({"source": s, "target": t}) + "\n" for s, t in LINES))
     assert dev_texts(prepare(recipe("-"))) == dev_texts(prepared)
+    stdin(monkeypatch, '["a", "b"]\n["c", "d"]\n["e", "f"]\n')
+    talks = recipe("-", columns={"turns": 1}, dev_fraction=0.5)
+    assert {target for _, target in dev_texts(prepare(talks))} < {"b", "d", "f"}
     assert "can be read only once; it stands in 2 places" in refused(recipe("-", dev="-"))
 
 

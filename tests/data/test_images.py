@@ -61,6 +61,20 @@ def test_what_is_transparent_is_white_and_sixteen_bits_are_scaled(tmp_path):
     assert (reader(COLOUR).read(str(tmp_path / "clear.png")) == 255).all()
     Image.fromarray(np.full((4, 6), 128 * 256, np.uint16)).save(tmp_path / "deep.png")
     assert (reader().read(str(tmp_path / "deep.png")) == 128).all()
+    header = b"P5 6 4 65535\n"
+    (tmp_path / "deep.pgm").write_bytes(header + np.full((4, 6), 128 * 256, ">u2").tobytes())
+    assert (reader().read(str(tmp_path / "deep.pgm")) == 128).all()
+    for kind in (np.int32, np.float32):
+        Image.fromarray(np.ones((4, 6), kind)).save(tmp_path / "deep.tiff")
+        with pytest.raises(WeftError, match=r"deep\.tiff: its pixels are numbers of 32 bits; expected 8 or 16"):
+            reader().read(str(tmp_path / "deep.tiff"))
+
+
+def test_of_a_very_thin_image_something_is_left(tmp_path):
+    for size in ((500, 1), (1, 500)):
+        Image.new("L", size, 200).save(tmp_path / "thin.png")
+        found = reader().read(str(tmp_path / "thin.png"))
+        assert set(np.unique(found)) == {0, 200}
 
 
 def test_a_turned_photograph_stands_upright(tmp_path):

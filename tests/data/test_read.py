@@ -266,6 +266,21 @@ def test_what_first_lines_are_taken_for_is_told_where_nobody_has_said_it(tmp_pat
     )
 
 
+def test_which_keys_and_columns_are_taken_is_told_where_there_are_others(tmp_path: Path) -> None:
+    put(tmp_path / "a.jsonl", '{"id": "7", "question": "a", "answer": "b"}\n')
+    put(tmp_path / "b.jsonl", '{"id": "7", "target": "b", "source": "a"}\n')
+    put(tmp_path / "c.jsonl", '{"n": 7, "en": "b", "de": "a"}\n')
+    put(tmp_path / "d.jsonl", "not JSON\n")
+    parquet(tmp_path / "e.parquet", id=["7"], en=["a"], de=["b"])
+    files = [str(tmp_path / "*.jsonl"), str(tmp_path / "*.parquet")]
+    assert first_lines([files], Columns(), "recipe.yaml") == [
+        f"{tmp_path}/{name}: the sides are 'id' and {target}  "
+        f"(others: data.columns.source and data.columns.target in recipe.yaml)"
+        for name, target in (("a.jsonl", "'question'"), ("e.parquet", "'en'"))
+    ]
+    assert first_lines([files], Columns(source="question", target="answer")) == []
+
+
 def test_short_rows_are_refused_and_empty_rows_are_empty_pairs(tmp_path: Path) -> None:
     assert refused(put(tmp_path / "a.tsv", "a\tb\nc\n")).endswith("a.tsv:2: 1 column found, 2 expected: no tab in 'c'")
     assert refused(put(tmp_path / "a.csv", "a,b,c\nc\n"), target=3).endswith(
@@ -274,6 +289,22 @@ def test_short_rows_are_refused_and_empty_rows_are_empty_pairs(tmp_path: Path) -
     assert refused(put(tmp_path / "b.csv", "a;b\n")).endswith("b.csv:1: 1 column found, 2 expected: no comma in 'a;b'")
     assert pairs(put(tmp_path / "b.tsv", "a\tb\n\nc\td\n")) == [("a", "b"), ("", ""), ("c", "d")]
     assert pairs(put(tmp_path / "b.csv", "a,b\n\n")) == [("a", "b"), ("", "")]
+
+
+def test_rows_with_more_cells_than_the_first_are_refused(tmp_path: Path) -> None:
+    assert refused(put(tmp_path / "a.tsv", "a\tb\nc\tx\td\n")).endswith(
+        "a.tsv:2: 3 columns found, 2 in the first line: a tab within a cell?"
+    )
+    assert refused(put(tmp_path / "a.csv", "source,target\nhello, world,bonjour\n")).endswith(
+        "a.csv:2: 3 columns found, 2 in the first line: a comma within a cell?"
+    )
+    assert pairs(put(tmp_path / "b.tsv", "a\tb\nc\td\t\t\n")) == [("a", "b"), ("c", "d")]
+    assert pairs(put(tmp_path / "c.tsv", "a\tb\tnote\nc\td\n")) == [("a", "b"), ("c", "d")]
+
+
+def test_suffixes_may_be_in_capitals(tmp_path: Path) -> None:
+    assert pairs(put(tmp_path / "A.CSV", "a,b\n")) == [("a", "b")]
+    assert pairs(put(tmp_path / "B.Csv.GZ", gzip.compress(b"a,b\n"))) == [("a", "b")]
 
 
 def test_unknown_suffix_is_tsv_where_its_first_line_has_a_tab(tmp_path: Path) -> None:
@@ -317,6 +348,7 @@ def test_jsonl(tmp_path: Path) -> None:
         ('{"source": "a"', "a.jsonl:2: not JSON: "),
         ("[1]", "a.jsonl:2: [1] is no JSON object"),
         ("[" * 100_000, "a.jsonl:2: "),
+        (f'{{"n": {"1" * 5000}, "source": "a", "target": "b"}}', "a.jsonl:2: not read as JSON: Exceeds the limit"),
         ('{"sorce": "a", "target": "b"}', "no key 'source'; the keys are sorce, target; did you mean 'sorce'?"),
         ('{"source": 5, "target": "b"}', "a.jsonl:2: 'source' is 5; expected a string"),
         ('{"source": null, "target": "b"}', "a.jsonl:2: 'source' is None; expected a string"),
@@ -350,6 +382,9 @@ def test_parquet(tmp_path: Path) -> None:
     assert "no column 'sorce'; the columns are 'n', 'source', 'target'; did" in refused(path, source="sorce")
     assert "3 columns found, 4 expected" in refused(path, source=2, target=4)
     assert "a.parquet: row 1: 'n' is 1; expected a string" in refused(path, source=1, target=2)
+    twice = pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 2, ["x", "x"])
+    pyarrow.parquet.write_table(twice, tmp_path / "b.parquet")
+    assert refused(tmp_path / "b.parquet").endswith("b.parquet: the column 'x' is there twice")
 
 
 def test_bad_parquet_is_refused(tmp_path: Path) -> None:

@@ -47,6 +47,15 @@ def test_parquet_and_columns_in_memory_give_the_same(tmp_path: Path) -> None:
         np.testing.assert_array_equal(table.times, csv.times)
 
 
+def test_parquet_of_nanoseconds(tmp_path: Path) -> None:
+    moments = pyarrow.array([1, 3_600_000_000_001], pyarrow.timestamp("ns", "Europe/Berlin"))
+    path = tmp_path / "s.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"date": moments, "a": [1, 2]}), path)
+    times = read_table(str(path), "date").times
+    assert times is not None
+    assert list(map(str, times)) == ["1970-01-01T00:00:00.000000", "1970-01-01T01:00:00.000000"]
+
+
 def test_columns_come_in_the_order_asked_for(tmp_path: Path) -> None:
     table = read_table(written(tmp_path, "s.csv", TEXT), None, ["b", "a"])
     np.testing.assert_array_equal(table.values, VALUES[:, ::-1])
@@ -60,6 +69,8 @@ def test_columns_come_in_the_order_asked_for(tmp_path: Path) -> None:
         (TEXT.replace("3e2", "inf"), "s.csv:3: column 'b' is 'inf'; expected a number"),
         (TEXT.replace("01:00", "noon"), "s.csv:3: column 'date' is '2024-01-01 noon'; expected a date such as"),
         (TEXT.replace("02:00", "01:00"), "s.csv:4: column 'date' is '2024-01-01 01:00', which is not after the row"),
+        (TEXT.replace("02:00", "02:00Z"), "is '2024-01-01 02:00Z', with a time zone, where the rows before have none"),
+        (TEXT.replace("2024-01-01 00:00", "0001-01-01 00:00+01:00"), "s.csv:2: column 'date' is '0001-01-01 00:00+01"),
         (TEXT.replace("4,NaN", "4"), "s.csv:4: 2 columns found, 3 expected"),
         (TEXT.replace("date,", "day,"), "s.csv:1: no column 'date'; the columns are 'day', 'a', 'b'"),
         (TEXT.replace("a,b", "a,a"), "s.csv:1: the column 'a' is there twice"),

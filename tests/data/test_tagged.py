@@ -22,6 +22,10 @@ def test_white_space_is_one_space() -> None:
     assert list(tagged([(" a \u2003b ", "X  Y")], "words", "here")) == [("a b", "X Y")]
 
 
+def test_the_sign_that_pieces_have_for_a_space_parts_no_word() -> None:
+    assert list(tagged([("a\u2581b \u2581", "X Y")], "words", "here")) == [("a_b _", "X Y")]
+
+
 @pytest.mark.parametrize(
     ("of", "target", "said"),
     [

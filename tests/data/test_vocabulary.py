@@ -92,6 +92,11 @@ def test_fewer_words_than_there_are_leaves_the_rarest_unknown() -> None:
     assert vocabulary.encode("a e")[1] == vocabulary.unk
 
 
+def test_words_longer_than_sentencepiece_takes_are_unknown() -> None:
+    vocabulary = learn(["a " + "x" * 16_000, "é" * 9000 + " b"], "word")
+    assert vocabulary.decode(vocabulary.encode("a b " + "x" * 16_000)) == "a b"
+
+
 def test_letters_of_single_words() -> None:
     vocabulary = learn(["CAT", "BATS"], "character")
     assert vocabulary.pieces(vocabulary.encode("TABS")) == ["T", "A", "B", "S"]

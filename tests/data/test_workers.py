@@ -54,6 +54,15 @@ def from_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weft.data.workers, "FEW", 1)
 
 
+def test_a_module_in_the_current_folder_is_not_taken_for_pythons_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "random.py").write_text("raise RuntimeError")
+    monkeypatch.chdir(tmp_path)
+    with Workers(2) as workers:
+        assert [result for _, result in workers.each(prints, range(4))] == list(range(4))
+
+
 def test_results_come_in_the_order_of_the_blocks_from_several_processes() -> None:
     with Workers(3) as workers:
         for work in (Work(slow_if_even), Work(slow_if_even)):

@@ -29,7 +29,13 @@ TAG = st.sampled_from(["O", "B-NP", "I-NP", "B-VP", "I-VP"])
         ("I-NP I-NP I-VP", {(0, 2, "NP"), (2, 3, "VP")}),
         ("B-NP I-VP I-VP", {(0, 1, "NP"), (1, 3, "VP")}),
         ("atis_flight O O B-from.city I-from.city", {(3, 5, "from.city")}),
-        ("O B- I-", set()),
+        ("O B- I-", {(1, 3, "")}),
+        ("B I O B B O I", {(0, 2, ""), (3, 4, ""), (4, 5, ""), (6, 7, "")}),
+        (
+            "B-x I-x E-x S-x S-y B-x E-x E-x O E-y I-y",
+            {(0, 3, "x"), (3, 4, "x"), (4, 5, "y"), (5, 7, "x"), (7, 8, "x"), (9, 10, "y"), (10, 11, "y")},
+        ),
+        ("B-x M-x E-x U-y B-y L-y", {(0, 3, "x"), (3, 4, "y"), (4, 6, "y")}),
         ("", set()),
     ],
 )
@@ -51,6 +57,7 @@ def test_span_f1_counts_over_all_lines() -> None:
     said, wanted = ["B-A O B-B", "B-A I-A"], [["B-A O B-A"], ["B-A I-A"]]
     assert span_f1(said, wanted) == pytest.approx(100 * 2 * 2 / (3 + 3))
     assert span_f1(["O O"], [["O O"]]) == 100
+    assert span_f1(["O O", "S-A O"], [["B I"], ["S-A S-A"]]) == 50
 
 
 def test_tags_by_place() -> None:
@@ -64,6 +71,7 @@ def test_f1_of_labels() -> None:
     of_a, of_b, of_c = 2 / 3, 2 * 1 / (1 + 3), 0
     assert macro_f1(said, wanted) == pytest.approx(100 * (of_a + of_b + of_c) / 3)
     assert micro_f1(["x y"], [["y z"]]) == 50
+    assert micro_f1([""], [[""]]) == macro_f1([""], [[""]]) == 100
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1, max_size=20))

@@ -61,6 +61,7 @@ def test_bleu_of_chinese_counts_characters_and_says_so():
     assert score.value == BLEU(tokenize="zh").corpus_score(outputs, [[references[0][0]]]).score > 0
     assert "tok:zh" in score.signature
     assert value("bleu", outputs, references) == 0
+    assert compute(["bleu"], outputs, references, "zho_Hans")[0] == score
     assert value("ter", outputs, references, "zh") == pytest.approx(100 / 9)
 
 

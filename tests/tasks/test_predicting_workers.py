@@ -43,8 +43,12 @@ def is_running(process: int) -> bool:
     return True
 
 
-def test_the_same_in_order_and_without_reading_far_ahead(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_in_order_and_without_reading_far_ahead(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(workers, "SHARE", 3)
+    (tmp_path / "random.py").write_text("raise RuntimeError")  # which is not Python's own
+    monkeypatch.chdir(tmp_path)
     lines = [word * count for count in (1, 3, 2, 4) for word in ("a", "bc", "", "h ", "fed")]
     settings = {"kind": "sample", "seed": 5}  # which goes by the number of the line
     expected = weft.load(folder).predict(lines, n_best=2, attention=True, **settings)

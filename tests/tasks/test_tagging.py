@@ -106,6 +106,7 @@ def test_tags_are_learnt(tagger: weft.Model) -> None:
 def test_unknown_words_have_their_tags_too(tagger: weft.Model) -> None:
     lines = ["fly to zzyzx xyzzy", "qq", "1 2 3 4 5 6 7"]
     assert [len(str(one).split()) for one in tagger.predict(lines)] == [4, 1, 7]
+    assert [len(str(one).split()) for one in tagger.predict(["fly \u2581 to\u2581oslo"])] == [3]
 
 
 def test_labels_are_learnt(classifier: weft.Model) -> None:

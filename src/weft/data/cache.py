@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from weft.data.lines import CHUNK, STDIN, called, once_only, opened, reading
 from weft.data.read import has_source, names
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
-from weft.files import replaced, write_text
+from weft.files import replaced, unfinished, write_text
 from weft.recipe import Files, Parallel, Recipe
 
-FORMAT = 4  # of what is kept; a change here makes all anew
+FORMAT = 5  # of what is kept; a change here makes all anew
 DAY = 24 * 3600.0  # seconds
 LARGE = 1 << 26  # bytes of a file whose hash is remembered
 SETTLED = 2.0  # seconds that a clock of a file system may be coarse by
@@ -95,12 +95,18 @@ def keeps_text(recipe: Recipe) -> bool:
     return any(side.sampling for side in sides) or recipe.data.noise.characters > 0
 
 
-def place_of_images(recipe: Recipe) -> str:
-    """Where the names of images that are kept lead from; nothing for text."""
+def apart(recipe: Recipe) -> str:
+    """What data of the same fingerprint is kept apart by.
+
+    Targets that are tags were counted and spaced, an autoencoder's are no captions, and names of images lead from
+    somewhere.
+    """
+    targets = recipe.tags or ("pixels" if recipe.model.decoder.kind == "pixels" else "")
+    told = f" {targets}" if targets else ""
     if recipe.model.input.kind != "image":
-        return ""
+        return told
     data = recipe.data.model_dump_json(include={"train", "also", "dev", "images"})
-    return f" {Path.cwd()} {data}"
+    return f"{told} {Path.cwd()} {data}"
 
 
 def contents(files: Files) -> Iterator[list[str]]:
@@ -129,8 +135,20 @@ def digest(path: Path) -> str:
         found = file_digest(file, "blake2b").hexdigest()
         unchanged = os.fstat(file.fileno()).st_ctime_ns == there.st_ctime_ns
     if unchanged and began - max(there.st_mtime, there.st_ctime) > SETTLED:
-        remembered.parent.mkdir(parents=True, exist_ok=True)
-        write_text(remembered, found)
+        with suppress(OSError):  # of a cache that cannot be written, where it may be enough to read
+            remembered.parent.mkdir(parents=True, exist_ok=True)
+            write_text(remembered, found)
+    return found
+
+
+def states(recipe: Recipe) -> dict[str, tuple[int, ...]]:
+    """Of each file of the data that is there, what tells that it has changed."""
+    found: dict[str, tuple[int, ...]] = {}
+    for files in recipe.data.trained_on:
+        with suppress(WeftError, OSError):  # which whoever reads it tells
+            for name in names(files):
+                there = Path(name).stat()
+                found[name] = (there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns)
     return found
 
 
@@ -178,17 +196,18 @@ def spool(recipe: Recipe) -> tuple[Recipe, Copies]:
     copies = Copies()
     if not any(map(once_only, given)):
         return recipe, copies
+    turns = data.columns.turns is not None
     read_from = {
-        "train": copied(data.train, copies),
-        "also": [mixed.model_copy(update={"train": copied(mixed.train, copies)}) for mixed in data.also],
-        "dev": None if data.dev is None else copied(data.dev, copies),
+        "train": copied(data.train, copies, turns),
+        "also": [mixed.model_copy(update={"train": copied(mixed.train, copies, turns)}) for mixed in data.also],
+        "dev": None if data.dev is None else copied(data.dev, copies, turns),
     }
     return recipe.model_copy(update={"data": data.model_copy(update=read_from)}), copies
 
 
-def copied(files: Files, copies: Copies) -> Files:
+def copied(files: Files, copies: Copies, turns: bool) -> Files:
     def each(given: str | list[str], of_pairs: bool) -> list[str]:
-        found = {name: copy_of(name, of_pairs) for name in names(given)}
+        found = {name: copy_of(name, of_pairs, turns) for name in names(given)}
         copies.update({copy: called(name) for name, copy in found.items() if copy != name})
         return [found[name] for name in names(given)]
 
@@ -198,20 +217,20 @@ def copied(files: Files, copies: Copies) -> Files:
     return Parallel(source=None if files.source is None else each(files.source, False), target=target)
 
 
-def copy_of(name: str, of_pairs: bool) -> str:
+def copy_of(name: str, of_pairs: bool, turns: bool) -> str:
     """The file itself, or, of what can be read only once, a copy whose suffix tells the format."""
     if not once_only(name):
         return name
     folder = cache_folder() / "input"
     folder.mkdir(parents=True, exist_ok=True)
-    arrived = folder / f"arrived.{os.getpid()}"
+    arrived = unfinished(folder / "arrived")
     digest, first = blake2b(digest_size=16), b""
     with replaced(arrived) as beside, open(beside, "wb") as copy, opened(name) as stream:
         while chunk := stream.read1(CHUNK):
             first = first or chunk[:1]
             digest.update(chunk)
             copy.write(chunk)
-    suffix = (".jsonl" if first == b"{" else ".tsv") if of_pairs else ".txt"
+    suffix = (".jsonl" if turns or first == b"{" else ".tsv") if of_pairs else ".txt"
     kept = folder / f"{digest.hexdigest()}{suffix}"
     arrived.replace(kept)
     return str(kept)

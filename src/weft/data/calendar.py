@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from weft.data.table import Times
 
 DAY = np.timedelta64(1, "D") / np.timedelta64(1, "us")  # microseconds
-MONTH = (28 * DAY, 31 * DAY)
+MOVED = 3  # days
 
 
 def features(times: Times, cycles: Sequence[str]) -> NDArray[np.float64]:
@@ -38,18 +38,39 @@ def phase(times: Times, cycle: str) -> NDArray[np.float64]:
     return np.asarray(months.astype(np.int64) % 12 / 12)
 
 
-def is_monthly(times: Times) -> bool:
-    steps = np.diff(times) / np.timedelta64(1, "us")
-    return bool(len(steps) and (steps >= MONTH[0]).all() and (steps <= MONTH[1]).all())
+def months_apart(times: Times) -> int | None:
+    """How many months lie between rows, where all stand at much the same day of their months; else None.
+
+    A row may be missing. In UTC, or where it is a working day, the day moves by a few.
+    """
+    steps, counts = np.unique(np.diff(times.astype("datetime64[M]")).astype(int), return_counts=True)
+    if not len(steps) or steps[0] < 1 or (steps % (usual := int(steps[counts.argmax()]))).any():
+        return None
+    days, left = of_month(times)
+    return usual if min(np.ptp(days), np.ptp(left)) <= MOVED else None
+
+
+def of_month(times: Times) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(R,) the day of the month from 0, and how many days of the month are left."""
+    days, months = times.astype("datetime64[D]"), times.astype("datetime64[M]")
+    begins, ends = (month.astype("datetime64[D]") for month in (months, months + 1))
+    return (days - begins).astype(np.int64), (ends - days).astype(np.int64) - 1
 
 
 def after(times: Times, count: int) -> Times:
-    """The times of so many rows after the last one, as far apart as rows mostly are; months stay months."""
-    if is_monthly(times):
-        months = times[-1].astype("datetime64[M]")
-        within = times[-1] - months.astype("datetime64[us]")
-        return np.asarray((months + np.arange(1, count + 1)).astype("datetime64[us]") + within)
-    return np.asarray(times[-1] + usual_step(times) * np.arange(1, count + 1))
+    """The times of so many rows after the last one, as far apart as rows mostly are.
+
+    Months stay months, and their ends stay their ends; a day that a month lacks is its last.
+    """
+    months = months_apart(times)
+    if months is None:
+        return np.asarray(times[-1] + usual_step(times) * np.arange(1, count + 1))
+    days, left = of_month(times)
+    day = 31 if not left.any() else int(days[-1] if left[-1] else days.max())
+    ahead = times[-1].astype("datetime64[M]") + months * np.arange(1, count + 1)
+    longest = of_month(ahead.astype("datetime64[us]"))[1]
+    of_day = times[-1] - times[-1].astype("datetime64[D]")
+    return np.asarray(ahead.astype("datetime64[D]") + np.minimum(day, longest) + of_day)
 
 
 def usual_step(times: Times) -> np.timedelta64:
@@ -62,13 +83,15 @@ def usual_step(times: Times) -> np.timedelta64:
 
 def gaps(times: Times) -> int:
     """How often a row is farther from the one before than usual."""
-    return 0 if is_monthly(times) else int((np.diff(times) > usual_step(times)).sum())
+    if (months := months_apart(times)) is not None:
+        return int((np.diff(times.astype("datetime64[M]")).astype(int) > months).sum())
+    return int((np.diff(times) > usual_step(times)).sum())
 
 
 def season(times: Times) -> int | None:
     """Rows of a day where a day has several, of a week where rows are days, of a year where they are months."""
-    if is_monthly(times):
-        return 12
+    if (months := months_apart(times)) is not None:
+        return None if 12 % months or months == 12 else 12 // months
     rows = DAY / (usual_step(times) / np.timedelta64(1, "us"))
     if rows == 1:
         return 7

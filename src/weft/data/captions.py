@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.data.cells import listed, place_of
+from weft.data.factors import whole_words
 from weft.data.gaps import read_gaps
 from weft.data.images import NUMBERED, IdxFile, check_kind, idx_sizes, image_file, is_parquet
 from weft.data.lines import called, once_only, read_lines, reading
@@ -37,7 +38,7 @@ def untagged_pairs(recipe: Recipe, files: Files, columns: Columns) -> Iterator[P
     if recipe.model.input.kind == "image":
         return read_captioned(files, columns, recipe.data.images)
     if recipe.factors and not columns.factors:
-        return ((" ".join(source.split()), target) for source, target in read_pairs(files, columns))
+        return ((" ".join(whole_words(source)), target) for source, target in read_pairs(files, columns))
     if recipe.data.gaps and isinstance(files, Parallel) and files.source is None:
         return read_gaps(files, recipe.data.gaps)
     return read_pairs(files, columns)
@@ -131,13 +132,20 @@ def holds_bytes(name: str, columns: Columns) -> bool:
     if place >= len(schema):
         return False
     of, types = schema.field(place).type, pyarrow.types
-    if types.is_string(of) or types.is_large_string(of):
+    if is_text(of):
         return False
     if not (types.is_binary(of) or types.is_large_binary(of) or types.is_struct(of)):
         raise WeftError(
             f"{name}: column '{schema.names[place]}' is of {of}; expected images or the names of their files"
         )
     return True
+
+
+def is_text(of: Any) -> bool:
+    """Whether a column of this type holds strings, however it keeps them."""
+    from pyarrow import types
+
+    return str(of.value_type if types.is_dictionary(of) else of) in ("string", "large_string", "string_view")
 
 
 def rows_in(name: str) -> int:
@@ -174,13 +182,10 @@ def rows_of(name: str) -> Iterator[tuple[int, list[str]]]:
 
 def texts_of(name: str) -> Iterator[tuple[int, list[str]]]:
     """The rows of a Parquet file from 1, of columns of strings alone."""
-    import pyarrow
     import pyarrow.parquet
 
     file = pyarrow.parquet.ParquetFile(name, memory_map=True)
-    types = pyarrow.types
-    texts = (field for field in file.schema_arrow if types.is_string(field.type) or types.is_large_string(field.type))
-    columns = [field.name for field in texts]
+    columns = [field.name for field in file.schema_arrow if is_text(field.type)]
     row = 0
     for batch in file.iter_batches(columns=columns):
         for cells in batch.to_pylist():

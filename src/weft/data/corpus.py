@@ -14,7 +14,7 @@ import torch
 
 from weft.data import direction
 from weft.data.batch import Padded, Pixels, pad, pad_factored
-from weft.data.cache import cache_folder, fingerprint, key, place_of_images, remove_abandoned, spool
+from weft.data.cache import apart, cache_folder, fingerprint, key, remove_abandoned, spool, states
 from weft.data.counts import Counts
 from weft.data.gaps import GapCheck
 from weft.data.mix import Mix
@@ -149,8 +149,9 @@ def prepare(
         recipe, copies = spool(direction.turned(recipe))
         check(recipe, vocabularies[0] if vocabularies else source)
         with copies.naming():
+            before = states(recipe)
             print_of_data = fingerprint(recipe, vocabularies, source, target)
-            folder = cache / key(print_of_data + place_of_images(recipe))
+            folder = cache / key(print_of_data + apart(recipe))
             if folder.is_dir():
                 try:
                     return open_prepared(folder, recipe, print_of_data)
@@ -159,6 +160,10 @@ def prepare(
                     shutil.rmtree(folder)
             with new_folder(folder) as unfinished:
                 Preparation(recipe, unfinished, report).run(vocabularies, source, target)
+                after = states(recipe)
+                if before != after and fingerprint(recipe, vocabularies, source, target) != print_of_data:
+                    changed = ", ".join(name for name in before if before[name] != after.get(name))
+                    raise WeftError(f"{changed}: changed while it was read")
             return open_prepared(folder, recipe, print_of_data)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

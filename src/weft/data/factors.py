@@ -45,6 +45,14 @@ DERIVED: dict[str, Callable[[str], str]] = {
 }
 
 
+def whole_words(line: str) -> list[str]:
+    """The words of a line that tags or features stand beside, each of which stays one in pieces.
+
+    U+2581, which stands for a space there, becomes an underscore.
+    """
+    return line.replace("\u2581", "_").split()
+
+
 def words_of(line: str) -> str:
     """The words of a line that may have features beside them."""
     return line.partition("\t")[0]
@@ -55,7 +63,7 @@ def factored(cells: Sequence[str], columns: int, place: str) -> str:
 
     WeftError, with the place, for other columns than there are to be and for more or fewer features than words.
     """
-    words, *features = (cell.split() for cell in cells)
+    words, *features = whole_words(cells[0]), *(cell.split() for cell in cells[1:])
     if not any((words, *features)):
         return ""
     if len(features) != columns:

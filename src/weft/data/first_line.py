@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from weft.data.cells import listed, place_of, short
+from weft.data.cells import key_of, listed, place_of, short
 from weft.data.images import idx_sizes
 from weft.data.lines import once_only, read_lines
 from weft.data.read import Row, csv_rows, expanded, reads_as_header, suffix_of, tsv_rows
@@ -27,22 +28,59 @@ class FirstRow:
 def first_lines(given: Sequence[Files], columns: Columns, recipe: str = "") -> list[str]:
     """A line on each TSV or CSV file that begins with a header, and one on those that begin with a pair.
 
-    `recipe` is the file in which it can be said, for where the command line has no settings.
+    One, too, on each JSONL or Parquet file that could have other sides than those taken. `recipe` is the file in which
+    it can be said, for where the command line has no settings.
     """
+    there = recipe and f" in {recipe}"
+    sides = [
+        f"{name}: the sides are {source!r} and {target!r}  (others: data.columns.source and data.columns.target{there})"
+        for name, (source, target) in doubtful_sides(given, columns).items()
+    ]
     if columns.headed is not None:
-        return []
+        return sides
     headers: list[str] = []
     pairs: list[str] = []
     for name, row in first_rows(given, columns).items():
         what = "a header" if row.is_header else "a pair"
         told = f"{name}: the first line is taken for {what}, {short(row.source)} and {short(row.target)}"
         (headers if row.is_header else pairs).append(told)
-    there = recipe and f" in {recipe}"
     lines = [f"{header}  (if it is a pair: data.columns.header=false{there})" for header in headers]
     if pairs:
         more = f", and that of {counted(len(pairs) - 1, 'more file')} too" if len(pairs) > 1 else ""
         lines.append(f"{pairs[0]}{more}  (if it names the columns: data.columns.header=true{there})")
-    return lines
+    return lines + sides
+
+
+def doubtful_sides(given: Sequence[Files], columns: Columns) -> dict[str, tuple[str, str]]:
+    """The keys or columns taken of JSONL and Parquet files that have more than two, where nobody has said which.
+
+    `source` and `target` are in no doubt.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    if (columns.source, columns.target, columns.turns) != (1, 2, None):
+        return found
+    for name in (name for some in given if not isinstance(some, Parallel) for name in expanded(some)):
+        with suppress(WeftError, OSError, ValueError, RecursionError):
+            taken = taken_sides(name)
+            if taken is not None and taken != ("source", "target"):
+                found[name] = taken
+    return found
+
+
+def taken_sides(name: str) -> tuple[str, str] | None:
+    """The keys or columns 1 and 2 where there are more."""
+    suffix = suffix_of(name)
+    if suffix == ".parquet":
+        import pyarrow.parquet
+
+        header = pyarrow.parquet.read_schema(name).names
+        return (header[0], header[1]) if len(header) > 2 else None
+    if suffix != ".jsonl" or once_only(name):
+        return None
+    item = json.loads(next(filter(None, read_lines(name)), "{}"))
+    if sum(isinstance(value, str) for value in item.values()) < 3:
+        return None
+    return key_of(1, item, name), key_of(2, item, name)
 
 
 def first_rows(given: Sequence[Files], columns: Columns) -> dict[str, FirstRow]:

@@ -34,6 +34,7 @@ MOST_PIXELS = 64_000_000  # of an image before it is brought to its size
 NUMBERED = re.compile(r"(.+)#(\d+)")
 UNSIGNED_BYTES = 8  # of IDX's kinds of numbers
 WHITE = (255, 255, 255, 255)
+OF_16_BITS = ("PNG", "PPM")  # formats whose pixels Pillow may have in numbers of 32 bits
 
 
 class ImageError(WeftError):
@@ -90,6 +91,8 @@ class ImageReader:
                 image = images.open(file)
                 check_size(image.size, name)
                 image.load()
+            if image.mode == "F" or (image.mode == "I" and image.format not in OF_16_BITS):
+                raise WeftError(f"{name}: its pixels are numbers of 32 bits; expected 8 or 16")
             return self.fitted(image)
         except images.DecompressionBombError:
             raise WeftError(
@@ -107,7 +110,7 @@ class ImageReader:
 
         settings = self.settings
         image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I;16"):
+        if image.mode.startswith("I"):  # 16 bits
             image = images.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         if image.has_transparency_data:
             image = images.alpha_composite(images.new("RGBA", image.size, WHITE), image.convert("RGBA"))
@@ -116,9 +119,23 @@ class ImageReader:
         if image.size != size:
             bilinear = images.Resampling.BILINEAR
             stretched = settings.fit == "stretch"
+            if not stretched:
+                image = with_room(image, size)
             image = image.resize(size, bilinear) if stretched else ImageOps.pad(image, size, bilinear)
         pixels = np.asarray(image, np.uint8)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1)) if settings.colour else pixels[None]
+
+
+def with_room(image: Image, size: tuple[int, int]) -> Image:
+    """An image of which nothing would be left, so thin is it, with one row or column that is."""
+    from PIL.Image import Resampling
+
+    width, height = size
+    if image.width >= 2 * image.height * width:
+        return image.resize((width, 1), Resampling.BILINEAR)
+    if image.height >= 2 * image.width * height:
+        return image.resize((1, height), Resampling.BILINEAR)
+    return image
 
 
 class IdxFile:
@@ -211,7 +228,7 @@ def check_kind(name: str, sizes: Sequence[int], of_images: bool) -> None:
 
 
 def is_parquet(name: str) -> bool:
-    return Path(name).suffix == ".parquet"
+    return Path(name).suffix.lower() == ".parquet"
 
 
 def check_number(name: str, number: int, count: int) -> None:

@@ -91,7 +91,7 @@ def reading(name: str) -> Iterator[None]:
 
 
 def decompressed(path: Path) -> AbstractContextManager[Stream]:
-    match path.suffix:
+    match path.suffix.lower():
         case ".gz":
             import gzip
 

@@ -147,7 +147,7 @@ def pairs_of(name: str, columns: Columns) -> Iterator[Pair]:
 
 def suffix_of(name: str | Path) -> str:
     """Of a file's format: `.tsv` of pairs.tsv and of pairs.tsv.gz."""
-    path = Path(name)
+    path = Path(str(name).lower())
     return Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
 
 
@@ -199,6 +199,11 @@ def pairs_of_rows(name: str, rows: Iterator[Row], columns: Columns) -> Iterator[
                 raise WeftError(f"{told}{undivided(name, row)}")
             yield "", ""
             continue
+        if len(row) > len(header) and any(row[len(header) :]):
+            raise WeftError(
+                f"{name}:{number}: {counted(len(row), 'column')} found, {len(header)} in the first line: "
+                f"a {divider(name)} within a cell?"
+            )
         one, other = (" ".join([row[place] for place in side]) for side in (source, target))
         if "\n" in one or "\n" in other:
             raise WeftError(f"{name}:{number}: a quoted cell holds a line break; each side of a pair is one line")
@@ -210,7 +215,11 @@ def undivided(name: str, row: list[str]) -> str:
     if len(row) > 1:
         return ""
     begun = row[0] if len(row[0]) <= SHOWN else row[0][:SHOWN] + "…"
-    return f": no {'comma' if suffix_of(name) == '.csv' else 'tab'} in {begun!r}"
+    return f": no {divider(name)} in {begun!r}"
+
+
+def divider(name: str) -> str:
+    return "comma" if suffix_of(name) == ".csv" else "tab"
 
 
 def reads_as_header(header: list[str], source: int, target: int, rows: Iterator[Row]) -> bool:
@@ -242,6 +251,8 @@ def jsonl_pairs(name: str, lines: Iterator[str], columns: Columns) -> Iterator[P
             raise WeftError(f"{place}: not JSON: {error.msg} at column {error.colno}") from None
         except RecursionError:
             raise WeftError(f"{place}: JSON nested too deeply") from None
+        except ValueError as error:  # of an integer of thousands of digits
+            raise WeftError(f"{place}: not read as JSON: {error}") from None
         if columns.turns:
             yield from answers_in(item, columns.turns, columns, place)
             continue
@@ -273,6 +284,8 @@ def parquet_pairs(name: str, columns: Columns) -> Iterator[Pair]:
             if (last := max(place for side in places for place in side)) >= len(header):
                 raise WeftError(f"{name}: {counted(len(header), 'column')} found, {last + 1} expected")
             keys = [[header[place] for place in side] for side in places]
+            if twice := [key for side in keys for key in side if header.count(key) > 1]:
+                raise WeftError(f"{name}: the column '{twice[0]}' is there twice")
             row = 0
             wanted = list(dict.fromkeys(key for side in keys for key in side))
             for batch in file.iter_batches(columns=wanted):
@@ -282,7 +295,7 @@ def parquet_pairs(name: str, columns: Columns) -> Iterator[Pair]:
                     place = f"{name}: row {row}"
                     one, other = (joined(item, side, place) for side in keys[:2])
                     yield beside([one, *(joined(item, [key], place) for key in keys[2])], columns, place), other
-        except pyarrow.ArrowInvalid as error:
+        except pyarrow.ArrowException as error:
             raise WeftError(f"{name}: not a Parquet file, or damaged: {error}") from None
 
 

@@ -71,6 +71,7 @@ def table_of_rows(name: str, header: list[str], rows: Iterator[Row], time: str |
     clock = None if time is None else header.index(time)
     values: list[list[float]] = []
     times: list[datetime] = []
+    dates = Dates()
     first_line = 2
     for number, row in rows:
         if not any(row):
@@ -80,7 +81,7 @@ def table_of_rows(name: str, header: list[str], rows: Iterator[Row], time: str |
         first_line = number if not values else first_line
         values.append([number_of(row[place], name, number, header[place]) for place in places])
         if clock is not None:
-            times.append(time_of(row[clock], f"{name}:{number}: column '{time}'"))
+            times.append(dates.read(row[clock], f"{name}:{number}: column '{time}'"))
             if len(times) > 1 and times[-1] <= times[-2]:
                 raise WeftError(
                     f"{name}:{number}: column '{time}' is {row[clock]!r}, which is not after the row before"
@@ -101,9 +102,14 @@ def parquet_table(name: str, time: str | None, columns: Sequence[str]) -> Table:
     with reading(name):
         try:
             table = pyarrow.parquet.read_table(name, memory_map=True)
-        except pyarrow.ArrowInvalid as error:
+        except pyarrow.ArrowException as error:
             raise WeftError(f"{name}: not a Parquet file, or damaged: {error}") from None
-    return table_of_columns(name, {key: table.column(key).to_pylist() for key in table.column_names}, time, columns)
+    given: dict[str, list[Any]] = {}
+    for key, column in zip(table.column_names, table.columns, strict=True):
+        if pyarrow.types.is_timestamp(column.type):  # in nanoseconds, it would need pandas
+            column = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False)
+        given[key] = column.to_pylist()
+    return table_of_columns(name, given, time, columns)
 
 
 def table_of_columns(
@@ -119,7 +125,8 @@ def table_of_columns(
         raise WeftError(f"{name}: the columns have {', '.join(map(str, sorted(lengths)))} rows; expected equally many")
     times = None
     if time is not None:
-        found = [time_of(cell, f"{name}: row {row}: column '{time}'") for row, cell in enumerate(given[time], 1)]
+        dates = Dates()
+        found = [dates.read(cell, f"{name}: row {row}: column '{time}'") for row, cell in enumerate(given[time], 1)]
         times = np.array(found, "datetime64[us]")
         if (falls := np.flatnonzero(np.diff(times) <= np.timedelta64(0))).size:
             row = int(falls[0]) + 2
@@ -167,13 +174,30 @@ def is_number(cell: str) -> bool:
     return True
 
 
+class Dates:
+    """Those of one column, all with a time zone or all without."""
+
+    def __init__(self) -> None:
+        self.zoned: bool | None = None
+
+    def read(self, cell: Any, place: str) -> datetime:
+        """A date, without its time zone: all are told in UTC where they have one."""
+        found = time_of(cell, place)
+        zoned = found.tzinfo is not None
+        if self.zoned not in (None, zoned):
+            has, had = ("a", "none") if zoned else ("no", "one")
+            raise WeftError(f"{place} is {short(cell)}, with {has} time zone, where the rows before have {had}")
+        self.zoned = zoned
+        return found.replace(tzinfo=None)
+
+
 def time_of(cell: Any, place: str) -> datetime:
-    """A date, without its time zone: all are told in UTC where they have one."""
+    """A date, in UTC where it has a time zone."""
     try:
         found = datetime.fromisoformat(cell.strip()) if isinstance(cell, str) else of_date(cell)
-    except (AttributeError, TypeError, ValueError):
+        return found.astimezone(UTC) if found.tzinfo else found
+    except (AttributeError, TypeError, ValueError, OverflowError):
         raise WeftError(f"{place} is {short(cell)}; expected a date such as 2016-07-01 or 2016-07-01 13:00") from None
-    return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
 
 
 def of_date(cell: Any) -> datetime:

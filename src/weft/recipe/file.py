@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         settings = yaml.safe_load(text)
+        lines = line_numbers(node, str(path))
     except yaml.MarkedYAMLError as error:
         mark, why = error.problem_mark, error.problem
         if mark and mark.index >= 2 and text[mark.index - 2 : mark.index + 2].rstrip("\r\n") == ": -":
@@ -34,9 +35,12 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         raise WeftError(f"{path}{f':{mark.line + 1}' if mark else ''}: not YAML: {why}") from None
     except yaml.YAMLError as error:
         raise WeftError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise WeftError(f"{path}: YAML nested too deeply") from None
+    except ValueError as error:  # of a date or number that there is not
+        raise WeftError(f"{path}: not YAML: {error}; text stands in quotes") from None
     if not isinstance(settings, dict):
         raise WeftError(f"{path}: a recipe is a mapping of sections such as `data:` and `model:`")
-    lines = line_numbers(node) if node is not None else {}
     for override in overrides:
         apply_override(settings, override)
         keys = tuple(override.partition("=")[0].split("."))
@@ -58,7 +62,9 @@ def apply_override(settings: dict[str, Any], override: str) -> None:
         place = below
     try:
         place[last] = "-" if value == "-" else yaml.safe_load(value)
-    except yaml.YAMLError:
+    except RecursionError:
+        raise WeftError(f"override '{key}': YAML nested too deeply") from None
+    except (yaml.YAMLError, ValueError):
         place[last] = value
 
 
@@ -75,7 +81,8 @@ def checked(settings: Mapping[str, Any], where: str, lines: Lines | None = None)
 
 
 def complaint(item: Mapping[str, Any], where: str, lines: Lines) -> str:
-    path = keys_of(item["loc"]) + (("kind",) if item["type"] == "union_tag_invalid" else ())
+    inner = {"union_tag_invalid": "kind", "truth_value": item.get("ctx", {}).get("key")}.get(item["type"])
+    path = keys_of(item["loc"]) + (() if inner is None else (inner,))
     key = ".".join(path)
     known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in lines), None)
     place = where if known is None else f"{where}:{lines[known]}" if lines[known] else "command line"
@@ -93,8 +100,9 @@ def complaint(item: Mapping[str, Any], where: str, lines: Lines) -> str:
         return f"{place}: '{key}' is missing"
     if item["type"] == "value_error":
         return f"{place}: {item['ctx']['error']!s}"
+    value = item["ctx"]["value"] if item["type"] == "truth_value" else item["input"]
     message = item["msg"][0].lower() + item["msg"][1:]
-    return f"{place}: '{key}' is {item['input']!r}: {message}"
+    return f"{place}: '{key}' is {value!r}: {message}"
 
 
 def instead(path: tuple[str, ...]) -> str:
@@ -124,12 +132,12 @@ def called(name: str) -> list[str]:
     return list(dict.fromkeys(within(schema, "")))
 
 
-def keys_of(loc: Iterable[str | int]) -> tuple[str, ...]:
+def keys_of(loc: Sequence[str | int]) -> tuple[str, ...]:
     """The path of keys in the file: pydantic's own names of union members are not part of it."""
-    members = {"none", "identity", "rnn", "conv", "windows", "transformer", "pretrained"}
-    members |= {"tags", "labels", "pixels", "direct", "tokens", "image", "values"}
-    members |= {"str", "int", "list[str]", "list[int]", "Parallel"}
-    return tuple(str(part) for part in loc if part not in members)
+    members = {"str", "int", "list[str]", "list[int]", "list[union[str,int]]", "Parallel"}
+    with_kinds = [("model", end) for end in ("input", "encoder", "decoder", "output")]
+    kind = {2} if loc[:2] in with_kinds else set()
+    return tuple(str(part) for place, part in enumerate(loc) if part not in members and place not in kind)
 
 
 def keys_at(path: tuple[str, ...]) -> list[str]:
@@ -152,14 +160,17 @@ def resolved(place: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, A
     return schema["$defs"][reference.rpartition("/")[2]] if reference else dict(place)
 
 
-def line_numbers(node: yaml.Node, path: tuple[str, ...] = ()) -> Lines:
-    """The line, from 1, on which each key of a YAML document stands."""
+def line_numbers(node: yaml.Node | None, where: str, path: tuple[str, ...] = ()) -> Lines:
+    """The line, from 1, on which each key of a YAML document stands; WeftError for one that is there twice."""
     found: Lines = {}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             below = (*path, str(key.value))
-            found[below] = key.start_mark.line + 1
-            found.update(line_numbers(value, below))
+            line = key.start_mark.line + 1
+            if below in found:
+                raise WeftError(f"{where}:{line}: '{'.'.join(below)}' is there twice, the first on line {found[below]}")
+            found[below] = line
+            found.update(line_numbers(value, where, below))
     return found
 
 
@@ -171,6 +182,9 @@ def dump(recipe: Recipe) -> str:
 def json_schema() -> str:
     """JSON Schema of a recipe, for editors that complete and check YAML."""
     schema = Recipe.model_json_schema()
+    for part in schema["$defs"].values():
+        if "const" in part["properties"].get("kind", {}):  # which tells it from others
+            part["required"] = ["kind", *part.get("required", [])]
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "weft recipe"
     return json.dumps(schema, indent=2)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from weft.data.batch import Padded, Pixels, pad, pad_factored
 from weft.data.direction import Direction, directed
-from weft.data.factors import Factors, factored, words_of
+from weft.data.factors import Factors, factored, whole_words, words_of
 from weft.data.gaps import GapCheck
 from weft.data.images import ImageError, ImageReader, Picture
 from weft.data.vocabulary import Vocabulary
@@ -55,7 +55,7 @@ class TokenSource:
     def encoded(self, lines: Sequence[Line], direction: Direction) -> Sequence[Any]:
         texts = [line.text for line in lines]
         if self.recipe.tags in ("words", "both"):
-            texts = [" ".join(text.split()) for text in texts]
+            texts = [" ".join(whole_words(text)) for text in texts]
         ids = self.vocabulary.encode_lines(texts)
         if self.gaps:
             for line, of_line in zip(lines, ids, strict=True):
@@ -102,7 +102,7 @@ class FactoredSource(TokenSource):
 
     def checked(self, line: Line) -> str:
         if not self.factors.columns:
-            return " ".join(line.text.split())
+            return " ".join(whole_words(line.text))
         return factored(line.text.split("\t"), self.factors.columns, f"line {line.number + 1}")
 
     def padded(self, sources: Sequence[FactoredIds]) -> Padded:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from weft.data.direction import Direction
+from weft.data.workers import environment, python
 from weft.errors import WeftError
 from weft.models.product import Weights
 from weft.tasks.line import Line, lines_of
@@ -47,10 +48,10 @@ class Worker:
     def __init__(self, number: int, job: Job) -> None:
         self.number = number
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from weft.tasks.workers import serve; serve()"],
+            python("from weft.tasks.workers import serve; serve()"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=environment(),
             start_new_session=True,
         )
         self.job: Job | None = job  # until it is told
