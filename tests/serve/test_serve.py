@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from weft.cli.main import main
 from weft.recipe import Search
-from weft.serve.app import PAGE
+from weft.serve.app import PAGE, application
 from weft.serve.queue import Ask, Bounds
 from weft.serve.request import Limits, Options
 from weft.tasks.text import Model, Prediction
@@ -43,6 +43,20 @@ def predicted(client: TestClient, lines: list[str], **more: Any) -> list[dict[st
     assert response.status_code == 200, response.text
     outputs: list[dict[str, Any]] = response.json()["outputs"]
     return outputs
+
+
+class Recorder:
+    """A model that puts the lines that it is asked into `seen`."""
+
+    def __init__(self, model: Model, seen: list[str]) -> None:
+        self.model = model
+        self.seen = seen
+        self.batches = 0
+
+    def predict(self, lines: Any, *arguments: Any, **search: Any) -> list[Prediction]:
+        self.seen.extend(lines)
+        self.batches += 1
+        return self.model.predict(lines, *arguments, **search)
 
 
 # the native interface
@@ -161,6 +175,19 @@ def test_translate_takes_json_a_form_multipart_and_a_query(client: TestClient, t
     assert client.post("/translate", params=given).json() == expected
 
 
+@pytest.mark.parametrize("q", ["é; def", "%C3%A9;+def"])
+def test_a_form_is_utf_8_in_percent_signs_or_as_it_is(tiny: Model, q: str) -> None:
+    with TestClient(application(tiny, "tiny")) as client:
+        seen: list[str] = []
+        client.app.state.queue.model = Recorder(tiny, seen)  # type: ignore[attr-defined]
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        response = client.post("/translate", content=f"source=en&q={q}&target=de".encode(), headers=form)
+        assert (response.status_code, seen) == (200, ["é; def"])
+        for wrong in (b"source=en&q=%E9&target=de", "source=en&q=é&target=de".encode("latin-1")):
+            response = client.post("/translate", content=wrong, headers=form)
+            assert error(response, 400) == "Invalid request: the form is not UTF-8: byte 0xe9"
+
+
 def test_translate_answers_a_list_with_a_list(client: TestClient, tiny: Model) -> None:
     answer = client.post("/translate", json={"q": ["abc", "", "d"], "source": "en", "target": "de"}).json()
     assert answer == {"translatedText": [each.text for each in tiny.predict(["abc", "", "d"])]}
@@ -272,17 +299,11 @@ def test_an_answer_does_not_depend_on_company(client: TestClient, tiny: Model, g
     more = {"options": {"n_best": 2}, "return": ["scores", "tokens", "attention"]}
     alone = [predicted(client, [line], **more)[0] for line in LINES]
     queue = client.app.state.queue
-    seen: list[int] = []
-
-    class Recorder:
-        def predict(self, lines: Any, *arguments: Any, **search: Any) -> list[Prediction]:
-            seen.append(len(lines))
-            return tiny.predict(lines, *arguments, **search)
-
+    seen: list[str] = []
     queue.model = gate
     first = queue.submit(["first"], ASK)
     assert gate.entered.wait(10)
-    queue.model = Recorder()
+    queue.model = recorder = Recorder(tiny, seen)
     with ThreadPoolExecutor(len(LINES)) as pool:
         answers = [pool.submit(predicted, client, [line], **more) for line in LINES]
         with queue.changed:
@@ -290,7 +311,7 @@ def test_an_answer_does_not_depend_on_company(client: TestClient, tiny: Model, g
         gate.open.set()
         together = [answer.result(20)[0] for answer in answers]
     assert first.result(10)[0].text == "FIRST"
-    assert seen == [len(LINES)]
+    assert (recorder.batches, sorted(seen)) == (1, sorted(LINES))
     for one, other in zip(alone, together, strict=True):
         assert_same(one, other)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
@@ -82,8 +83,12 @@ async def parameters(request: Request, limits: Limits) -> dict[str, Any]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json" or media_type.endswith("+json"):
         return read_json(await request.body())
-    async with request.form(max_files=0) as form:
-        pairs = [*request.query_params.multi_items(), *form.multi_items()]
+    pairs: list[tuple[str, Any]] = fields("query", request.scope["query_string"])
+    if media_type == "application/x-www-form-urlencoded":
+        pairs += fields("form", await request.body())
+    else:
+        async with request.form(max_files=0) as form:
+            pairs += form.multi_items()
     given: dict[str, Any] = {}
     for name, value in pairs:
         check_characters(f"{name}{value}")
@@ -91,6 +96,14 @@ async def parameters(request: Request, limits: Limits) -> dict[str, Any]:
             raise invalid(f"{name} is given twice")
         given[name] = value
     return given
+
+
+def fields(what: str, encoded: bytes) -> list[tuple[str, str]]:
+    """Names and values of a form or a query, which may have characters beyond ASCII as they are, as `curl -d` sends."""
+    try:
+        return parse_qsl(encoded.decode(), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError as error:
+        raise invalid(f"the {what} is not UTF-8: byte 0x{error.object[error.start]:02x}") from None
 
 
 def read_json(body: bytes) -> dict[str, Any]:
