@@ -29,6 +29,25 @@ def test_rows_go_on_as_they_were() -> None:
     assert calendar.written(calendar.after(MONTHS, 2)) == ["2024-05-01", "2024-06-01"]
 
 
+@pytest.mark.parametrize(
+    ("dates", "after"),
+    [
+        (["2023-11-30", "2023-12-31", "2024-01-31"], ["2024-02-29", "2024-03-31", "2024-04-30"]),
+        (["2024-02-29", "2024-03-31", "2024-04-30"], ["2024-05-31", "2024-06-30", "2024-07-31"]),
+        (["2023-12-15T06:00", "2024-01-15T06:00"], ["2024-02-15 06:00:00", "2024-03-15 06:00:00"]),
+        (["2023-09-30", "2023-12-31"], ["2024-03-31", "2024-06-30"]),
+        (["2022-01-01", "2023-01-01"], ["2024-01-01", "2025-01-01"]),
+        (["2024-01-01", "2024-01-29", "2024-02-26"], ["2024-03-25", "2024-04-22"]),
+        (["2024-01-31", "2024-02-01"], ["2024-02-02", "2024-02-03"]),
+        (["2024-01-31"], ["2024-02-01"]),
+    ],
+)
+def test_rows_by_the_month_stay_on_their_day_or_the_last(dates: list[str], after: list[str]) -> None:
+    times = np.array(dates, "datetime64[us]")
+    assert calendar.written(calendar.after(times, len(after))) == after
+    assert calendar.gaps(times) == 0
+
+
 def test_one_missing_row_is_a_gap_and_changes_no_step() -> None:
     times = np.delete(every("1h", 10), 4)
     assert calendar.gaps(times) == 1

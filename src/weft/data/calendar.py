@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from weft.data.table import Times
 
 DAY = np.timedelta64(1, "D") / np.timedelta64(1, "us")  # microseconds
-MONTH = (28 * DAY, 31 * DAY)
 
 
 def features(times: Times, cycles: Sequence[str]) -> NDArray[np.float64]:
@@ -38,17 +37,32 @@ def phase(times: Times, cycle: str) -> NDArray[np.float64]:
     return np.asarray(months.astype(np.int64) % 12 / 12)
 
 
-def is_monthly(times: Times) -> bool:
-    steps = np.diff(times) / np.timedelta64(1, "us")
-    return bool(len(steps) and (steps >= MONTH[0]).all() and (steps <= MONTH[1]).all())
+def months_apart(times: Times) -> int | None:
+    """Months from each row to the next, where all are on one day, or on the last of a month too short for it."""
+    months = times.astype("datetime64[M]")
+    steps = np.unique(np.diff(months).astype(np.int64))
+    if len(steps) != 1 or steps[0] < 1 or (on_day(months, day_of(times)) != times).any():
+        return None
+    return int(steps[0])
+
+
+def day_of(times: Times) -> np.timedelta64:
+    """How far into its month a row stands at most."""
+    return np.timedelta64((times - times.astype("datetime64[M]")).max())
+
+
+def on_day(months: Times, day: np.timedelta64) -> Times:
+    """The times so far into these months, on the last day of one that is shorter."""
+    days = day.astype("timedelta64[D]")
+    last = (months + 1).astype("datetime64[D]") - months.astype("datetime64[D]") - np.timedelta64(1, "D")
+    return np.asarray(months.astype("datetime64[us]") + np.minimum(days, last) + (day - days))
 
 
 def after(times: Times, count: int) -> Times:
     """The times of so many rows after the last one, as far apart as rows mostly are; months stay months."""
-    if is_monthly(times):
-        months = times[-1].astype("datetime64[M]")
-        within = times[-1] - months.astype("datetime64[us]")
-        return np.asarray((months + np.arange(1, count + 1)).astype("datetime64[us]") + within)
+    if months := months_apart(times):
+        ahead = times[-1].astype("datetime64[M]") + months * np.arange(1, count + 1)
+        return on_day(ahead, day_of(times))
     return np.asarray(times[-1] + usual_step(times) * np.arange(1, count + 1))
 
 
@@ -62,12 +76,12 @@ def usual_step(times: Times) -> np.timedelta64:
 
 def gaps(times: Times) -> int:
     """How often a row is farther from the one before than usual."""
-    return 0 if is_monthly(times) else int((np.diff(times) > usual_step(times)).sum())
+    return 0 if months_apart(times) else int((np.diff(times) > usual_step(times)).sum())
 
 
 def season(times: Times) -> int | None:
     """Rows of a day where a day has several, of a week where rows are days, of a year where they are months."""
-    if is_monthly(times):
+    if months_apart(times) == 1:
         return 12
     rows = DAY / (usual_step(times) / np.timedelta64(1, "us"))
     if rows == 1:
