@@ -175,7 +175,7 @@ def attention(options: argparse.Namespace) -> None:
     examples = [example_of(line, found, of_words, ended) for line, found in zip(lines, predictions, strict=True)]
     console = Console(highlight=False)
     for example, prediction in zip(examples, predictions, strict=True):
-        console.print(f"{example.title} → {prediction}\n", markup=False, soft_wrap=True)
+        console.print(f"{example.title} → {prediction}\n", markup=False, emoji=False, soft_wrap=True)
         print_matrix(example, console)
     if options.out:
         drawn = Path(options.out)
