@@ -1,4 +1,5 @@
 import json
+import os
 import re
 
 import pytest
@@ -86,6 +87,16 @@ def test_jsonl_has_each_item(run_weft, model, pairs_file, tmp_path):
     assert [record["score"] for record in records] == [prediction.score for prediction in expected]
     assert {record["finish_reason"] for record in records} <= {"end", "length"}
     assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl"]
+
+
+def test_a_pipe_is_written_to_and_stays_one(run_weft, model, pairs_file, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    code, _, err = run_weft("evaluate", model, pairs_file, "--jsonl", pipe, "--beam", 1)
+    assert (code, len(os.read(reading, 1 << 16).splitlines())) == (0, 6), err
+    os.close(reading)
+    assert pipe.is_fifo()
 
 
 def test_cut_off_outputs_are_counted(run_weft, model, pairs_file, tmp_path):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weft.cli.arguments import Arguments
 from weft.cli.predict import add_model, add_search, loaded, search_options
 from weft.errors import WeftError, counted
-from weft.files import write_text
+from weft.files import passes_on, write_text
 
 if TYPE_CHECKING:
     from weft.data.direction import Direction
@@ -298,6 +298,8 @@ def check_place(path: Path, folder: Path) -> None:
     with writing(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if passes_on(path):
+            return
         with tempfile.TemporaryFile(dir=folder):
             pass
 
