@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import signal
 import socket
 import subprocess
@@ -398,6 +399,17 @@ def test_wrong_arguments_end_with_2(
         main(["serve", str(model_folder), *arguments])
     assert stopped.value.code == 2
     assert expected in capsys.readouterr().err
+
+
+def test_a_search_that_cannot_be_is_told_before_the_first_request(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(model_folder, tmp_path / "tiny")
+    recipe = tmp_path / "tiny" / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("language_model: null", "language_model: runs/gone"))
+    with pytest.raises(SystemExit) as stopped:
+        main(["serve", str(tmp_path / "tiny"), "--port", "0"])
+    assert (stopped.value.code, capsys.readouterr().err) == (2, "weft: runs/gone: no such model directory\n")
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

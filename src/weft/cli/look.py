@@ -345,7 +345,7 @@ def images(options: argparse.Namespace, model: Model) -> None:
 
 def lines(options: argparse.Namespace, model: Model) -> None:
     """One line for each vector; between two lines, with how much of the way is behind it."""
-    from weft.tasks.strategy import KINDS, changed
+    from weft.tasks.strategy import changed, draws
     from weft.tasks.vectors import between, positions, prior, said
 
     if options.out:
@@ -354,7 +354,7 @@ def lines(options: argparse.Namespace, model: Model) -> None:
     if options.prior is not None:
         drawn = prior(model, options.prior, seed_of(options, model))
         settings = changed(model.recipe.search, {name: value for name, value in search.items() if name != "seed"})
-        if not (settings.minimum_bayes_risk or settings.kind in KINDS["seed"]):
+        if not draws(settings):
             search.pop("seed", None)  # which is that of the vectors alone
         for prediction in said(model, drawn, model.recipe.data.max_length, **search):
             print(prediction)
