@@ -109,6 +109,9 @@ def test_a_font_that_has_the_characters_is_found(monkeypatch):
 
 def test_pieces_are_shown_tidily():
     assert [tidy(piece) for piece in ("▁the", "▁", "a\x1b[31m", "x")] == ["·the", "␣", "a\ufffd[31m", "x"]
+    text = ("«\xa0mot\u202f»", "一\u3000二", "می\u200cخواهم", "a\u202eb", "", " ")
+    assert [tidy(one) for one in text] == ["« mot »", "一 二", "می\u200cخواهم", "a\ufffdb", "", " "]
+    assert [tidy(alone) for alone in ("\xa0", "\u200c")] == ["␣", "\ufffd"]
 
 
 @pytest.mark.parametrize("colour", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 from collections.abc import Iterable
 from contextlib import suppress
@@ -29,6 +30,7 @@ CJK_FONTS = (
     "Noto Sans CJK", "Source Han Sans", "Noto Sans", "PingFang", "Hiragino", "Apple SD Gothic", "Microsoft YaHei",
     "Yu Gothic", "Malgun", "SimHei", "WenQuanYi", "IPA", "Nanum", "Droid Sans Fallback", "Arial Unicode",
 )  # fmt: skip
+UNSEEN = "\u200c\u200d\u200e\u200f"  # joiners and marks of direction, which belong to the letters around them
 FORMATS = ("png", "svg", "pdf")
 DOTS_PER_INCH = 160
 
@@ -78,8 +80,17 @@ def written(axes: Axes, text: str, at: tuple[float, float], above: int, size: fl
 
 def tidy(piece: str) -> str:
     """A piece as a reader should see it: `·` for a space that SentencePiece marks, nothing that moves a cursor."""
-    shown = "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in piece)
-    return "␣" if shown.strip("▁") == "" and shown else shown.replace("▁", "·")
+    shown = "".join(map(seen, piece))
+    if piece and not piece.strip(UNSEEN):
+        return "\N{REPLACEMENT CHARACTER}"
+    return "␣" if shown.strip("▁ ") == "" and piece not in ("", " ") else shown.replace("▁", "·")
+
+
+def seen(mark: str) -> str:
+    """A character, a space for one of another width, and what stands for one that cannot be shown."""
+    if mark.isprintable() or mark in UNSEEN:
+        return mark
+    return " " if unicodedata.category(mark) == "Zs" else "\N{REPLACEMENT CHARACTER}"
 
 
 def fonts_for(texts: Iterable[str]) -> list[str]:
