@@ -305,10 +305,11 @@ def check_place(path: Path, folder: Path) -> None:
 
 
 def check_picture(path: Path) -> None:
-    """The same for a picture, whose folder is made where there is none."""
-    from weft.look.canvas import check_format
+    """The same for a picture, whose folder is made where there is none; and WeftError without matplotlib."""
+    from weft.look.canvas import check_format, figure_class
 
     check_format(path)
+    figure_class()
     check_place(path, next(folder for folder in path.parents if folder.exists()))
 
 

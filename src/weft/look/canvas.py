@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 import warnings
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,11 +37,16 @@ DOTS_PER_INCH = 160
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty white figure of so many inches, outside pyplot and its global state; WeftError without matplotlib."""
+    return figure_class()(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
+
+
+def figure_class() -> type[Figure]:
+    """matplotlib's; WeftError where that is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise WeftError("pictures need matplotlib, which is not installed: pip install 'weft[look]'") from None
-    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
+    return Figure
 
 
 def check_format(path: Path) -> str:
@@ -57,14 +62,21 @@ def save(figure: Figure, path: Path) -> None:
     form = check_format(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
-    with replaced(path) as beside, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+    with replaced(path) as beside, without_glyph_warnings():
         figure.savefig(beside, format=form, dpi=DOTS_PER_INCH, metadata=undated)
+
+
+@contextmanager
+def without_glyph_warnings() -> Iterator[None]:
+    """Of characters that no font has, `fonts_for` has warned."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        yield
 
 
 def style(axes: Axes, title: str) -> None:
     """A quiet panel: title at the left, hair lines behind the data, no box."""
-    axes.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold", pad=8)
+    axes.set_title(title, loc="left", fontsize=10, color=INK, pad=8, **lettering([title], bold=True))
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(HAIR)
@@ -91,6 +103,13 @@ def seen(mark: str) -> str:
     if mark.isprintable() or mark in UNSEEN:
         return mark
     return " " if unicodedata.category(mark) == "Zs" else "\N{REPLACEMENT CHARACTER}"
+
+
+def lettering(texts: Iterable[str], bold: bool = False) -> dict[str, Any]:
+    """How texts of users are set: in fonts that have their characters, `bold` where the base font is enough."""
+    fonts = fonts_for(texts)
+    weight = "bold" if bold and fonts == [BASE_FONT] else "normal"
+    return {"fontfamily": fonts, "fontweight": weight, "parse_math": False}
 
 
 def fonts_for(texts: Iterable[str]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.look.canvas import ACCENT, INK, PALE, QUIET, SECOND, new_figure, save, style
+from weft.look.canvas import ACCENT, INK, PALE, QUIET, SECOND, new_figure, save, style, without_glyph_warnings
 from weft.metrics.forecast import Errors
 from weft.tasks.series import Comparison
 
@@ -111,7 +111,8 @@ def draw_forecasts(panels: Sequence[Sequence[Drawn]], path: Path) -> None:
                 axes.set_xlabel("rows ahead", fontsize=8, color=QUIET)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=len(labels), fontsize=8, frameon=False, labelcolor=INK)
-    figure.tight_layout(pad=1.4, h_pad=2.0, w_pad=2.0, rect=(0, 0.35 / (rows * PANEL_HEIGHT + 0.5), 1, 1))
+    with without_glyph_warnings():
+        figure.tight_layout(pad=1.4, h_pad=2.0, w_pad=2.0, rect=(0, 0.35 / (rows * PANEL_HEIGHT + 0.5), 1, 1))
     save(figure, path)
 
 
