@@ -286,14 +286,21 @@ def nearest(options: argparse.Namespace) -> None:
     """For each line the lines of a file whose vectors point most the same way, with the cosine between them."""
     import numpy as np
 
-    from weft.data.lines import read_lines
+    from weft.data.lines import called, read_lines
     from weft.tasks.text import load
 
     if not options.among:
         raise WeftError("--nearest needs --among FILE, the lines to look through")
+    if options.count < 1:
+        raise WeftError(f"--count is {options.count}; expected 1 or more")
     model = load(options.model, options.device)
     others = [line for line in read_lines(options.among) if line.strip()]
+    if not others:
+        raise WeftError(f"{called(options.among)}: no line to look through")
     vectors = model.vectors([*others, *options.nearest])
+    for line, vector in zip(options.nearest, vectors[len(others) :], strict=True):
+        if np.isnan(vector).any():
+            raise WeftError(f"--nearest is {line!r}, an empty line, which has no vector")
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     alike = vectors[len(others) :] @ vectors[: len(others)].T
     for line, of_line in zip(options.nearest, alike, strict=True):
