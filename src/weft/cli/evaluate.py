@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     if options.score:
         return run_score(options)
     model = loaded(options)
-    recipe = model.recipe
+    recipe = spoken(model.recipe, options.direction)
     if recipe.model.decoder.kind == "pixels":
         return run_reconstruction(options, model)
     if not model.has_source:
@@ -122,6 +122,14 @@ def run(options: argparse.Namespace) -> int:
         with writing(picture):
             draw_confusion(*taken(outputs, references, LABELS_DRAWN), picture)
     return 0
+
+
+def spoken(recipe: Recipe, direction: Direction) -> Recipe:
+    """The recipe with the languages of what goes in and comes out in this direction."""
+    if direction == "forward":
+        return recipe
+    languages = {"source_language": recipe.target_language, "target_language": recipe.source_language}
+    return recipe.model_copy(update=languages)
 
 
 @contextmanager
