@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weft.cli.arguments import Arguments
-from weft.cli.evaluate import check_picture, read_items, tell_first_lines, writing
+from weft.cli.evaluate import check_picture, naming_images, read_items, tell_first_lines, writing
 from weft.cli.predict import add_search, search_options
 from weft.errors import WeftError
 from weft.recipe import Search
@@ -276,7 +276,8 @@ def length(options: argparse.Namespace) -> None:
     check_picture(drawn)
     items = read_items(recipe, options.length, recipe.data.columns, recipe.validation.several_references)
     tell_first_lines(options.model, options.length, recipe.data.columns)
-    evaluation = evaluate(model, items, [metric], **search_options(options))
+    with naming_images(options.length, recipe):
+        evaluation = evaluate(model, items, [metric], **search_options(options))
     with writing(drawn):
         draw_length(buckets_of(evaluation, recipe), drawn, measured(recipe), length_unit(recipe))
     print(drawn)
