@@ -12,8 +12,10 @@ from series import DIRECT, daily_cycles, settings, write_csv, write_recipe
 
 import weft
 from weft.cli.main import main
+from weft.cli.series import records
 from weft.look.forecast import print_comparison
-from weft.tasks.series import SeriesModel
+from weft.metrics.forecast import Errors
+from weft.tasks.series import Comparison, SeriesModel
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,11 @@ def test_names_of_files_and_columns_are_printed_as_they_are(
     assert [line[: len(columns[1])].rstrip() for line in last] == columns
     assert "…" not in printed
     assert max(map(len, printed.split("\n"))) < 200
+
+
+def test_a_record_without_a_value_is_json_all_the_same() -> None:
+    (record,) = records(Comparison(1, Errors.none(1, 1), Errors.none(1, 1), None), ["a"])
+    assert record == {"row": 1, "column": "a", "mse": None, "mae": None, "mse_repeat_last": None}
 
 
 def test_evaluate_takes_another_file_whole(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
