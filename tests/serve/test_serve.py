@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import shutil
@@ -180,7 +181,7 @@ def test_translate_takes_json_a_form_multipart_and_a_query(client: TestClient, t
 def test_a_form_is_utf_8_in_percent_signs_or_as_it_is(tiny: Model, q: str) -> None:
     with TestClient(application(tiny, "tiny")) as client:
         seen: list[str] = []
-        client.app.state.queue.model = Recorder(tiny, seen)  # type: ignore[attr-defined]
+        client.app.state.queue.model = Recorder(tiny, seen)
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         response = client.post("/translate", content=f"source=en&q={q}&target=de".encode(), headers=form)
         assert (response.status_code, seen) == (200, ["é; def"])
@@ -328,6 +329,30 @@ def assert_same(one: Any, other: Any) -> None:
             assert_same(each, its)
     else:
         assert one == (pytest.approx(other, abs=1e-5) if isinstance(one, float) else other)
+
+
+def test_what_a_client_asked_that_is_gone_is_not_predicted(client: TestClient, gate: Gate) -> None:
+    queue = client.app.state.queue
+    queue.model = gate
+    queue.submit(["first"], ASK)
+    assert gate.entered.wait(10)
+    coming = [
+        {"type": "http.request", "body": json.dumps({"inputs": ["gone"] * 5}).encode()},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Any:
+        return coming.pop(0)
+
+    async def send(message: Any) -> None:
+        pass
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"", "headers": []}
+    asyncio.run(client.app(scope, receive, send))
+    last = queue.submit(["last"] * 8, ASK)  # for which there is room
+    gate.open.set()
+    assert len(last.result(10)) == 8
+    assert gate.batches == [["first"], ["last"] * 8]
 
 
 def test_a_full_queue_is_a_429_and_a_closing_one_a_503(client: TestClient, gate: Gate) -> None:

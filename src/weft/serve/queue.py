@@ -115,7 +115,7 @@ class Queue:
         """
         job = Job(lines, ask)
         with self.changed:
-            before = sum(len(other.lines) for other in self.waiting)
+            before = sum(len(other.lines) for other in self.waiting if not other.future.cancelled())
             if self.draining:
                 raise Draining("the server is shutting down", self.retry_after(before))
             if before and before + len(lines) > self.bounds.waiting_lines:
