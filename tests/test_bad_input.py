@@ -367,6 +367,7 @@ SETUPS: dict[str, Setup] = {
     "an order of predicted labels": labels_learnt,
     "labels beside other outputs": labels_learnt,
     "no pair with two sides": holds("words.tsv", "ab\t\n\tA B\n \t \n"),
+    "no line to look through": holds("words.txt", "\n \n"),
     "an empty file": holds("words.tsv", ""),
     "a header and nothing below it": holds("words.tsv", "source\ttarget\n"),
     "an empty development file": holds("words.tsv", ""),

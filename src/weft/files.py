@@ -19,8 +19,12 @@ def unfinished(path: Path) -> Path:
 def replaced(path: Path) -> Iterator[Path]:
     """Write to the path this yields; on leaving, it takes the place of `path` in one step.
 
-    An exception on the way removes what was written and leaves `path` as it was.
+    An exception on the way removes what was written and leaves `path` as it was. A pipe or a device is written to as
+    it is, and stays what it is.
     """
+    if passes_on(path):
+        yield path
+        return
     beside = unfinished(path)
     try:
         yield beside
@@ -29,6 +33,11 @@ def replaced(path: Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def passes_on(path: Path) -> bool:
+    """Whether what is written there goes on to somewhere else, as with `/dev/stdout` and named pipes."""
+    return path.exists() and (not path.is_file() or Path("/dev") in path.parents)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -17,6 +17,12 @@ def test_the_suggested_command_works(run_weft, make_model, pairs_file):
         assert run_weft(*words[1:])[0] == 0
 
 
+def test_the_run_may_be_the_folder_that_one_is_in(run_weft, model, monkeypatch):
+    monkeypatch.chdir(model)
+    code, _, err = run_weft("average", ".", "--best", 1)
+    assert code == 2 and err.startswith(f"weft: {model}")
+
+
 def test_a_language_model_is_scored(tmp_path):
     parts = {"encoder": {"kind": "none"}, "context": {"given": "none"}, "decoder": {"kind": "rnn", "attention": None}}
     recipe = weft.recipe.checked({"data": {"train": "x"}, "model": parts}, "test")

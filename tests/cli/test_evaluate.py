@@ -1,4 +1,5 @@
 import json
+import os
 import re
 
 import pytest
@@ -88,6 +89,16 @@ def test_jsonl_has_each_item(run_weft, model, pairs_file, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["found.jsonl"]
 
 
+def test_a_pipe_is_written_to_and_stays_one(run_weft, model, pairs_file, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    code, _, err = run_weft("evaluate", model, pairs_file, "--jsonl", pipe, "--beam", 1)
+    assert (code, len(os.read(reading, 1 << 16).splitlines())) == (0, 6), err
+    os.close(reading)
+    assert pipe.is_fifo()
+
+
 def test_cut_off_outputs_are_counted(run_weft, model, pairs_file, tmp_path):
     _, out, _ = run_weft("evaluate", model, pairs_file, "--max-ratio", 0.001, "--max-extra", 1)
     assert "6 items; 6 outputs were cut off at the length cap" in out
@@ -124,6 +135,7 @@ def test_the_first_metric_is_broken_down_by_length(run_weft, model, pairs_file, 
         (("pairs.tsv", "--metrics", "blue"), "unknown metric 'blue'; did you mean 'bleu'?"),
         (("--source", "a"), "--source and --target belong together"),
         (("pairs.tsv", "--source", "a", "--target", "b"), "not both"),
+        (("pairs.tsv", "--target", "b"), "expected pairs in pairs.tsv or in --target, not both"),
         (("pairs.tsv", "--columns-source", "word"), "no column 'word'"),
         (("pairs.tsv", "--beam", "0"), "search.beam is 0"),
         (("pairs.tsv", "--jsonl", "nowhere/found.jsonl"), "nowhere/found.jsonl: cannot be written"),

@@ -47,6 +47,11 @@ def test_attention_has_a_row_for_each_piece_that_was_said(run_weft, model, tmp_p
     assert is_picture(picture)
 
 
+def test_a_line_is_shown_as_it_is(run_weft, model):
+    _, out, _ = run_weft("look", model, "--attention", "a:cat:[b]", "--beam", 1)
+    assert out.startswith("a:cat:[b] → ")
+
+
 def test_words_have_no_mark_of_a_space(run_weft, make_model):
     _, out, _ = run_weft("look", make_model(source="word"), "--attention", "a a", "--beam", 1)
     assert out.split("\n")[2].split() == ["a", "a", "∎"]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from series import DIRECT, daily_cycles, settings, write_csv, write_recipe
 
 import weft
 from weft.cli.main import main
+from weft.cli.series import records
+from weft.look.forecast import print_comparison
+from weft.metrics.forecast import Errors
+from weft.tasks.series import Comparison, SeriesModel
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,27 @@ def test_evaluate_prints_the_baselines_beside_the_score(
     assert len(records) == 8 * 2
     assert records[0].keys() == {"row", "column", "mse", "mae", "mse_repeat_last", "mse_repeat_season"}
     assert (tmp_path / "e.png").stat().st_size > 5000
+
+
+def test_names_of_files_and_columns_are_printed_as_they_are(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = weft.load(run)
+    assert isinstance(model, SeriesModel)
+    series, part, _ = model.test_part()
+    columns = ["rain [/h] in [mm]", f"{'temperature' * 9} :car:"]
+    print_comparison(model.compare(series, part), columns, "a[b]:car:.csv", Console(width=40, file=sys.stdout))
+    printed = capsys.readouterr().out
+    assert printed.startswith("a[b]:car:.csv, 33 windows")
+    last = printed.rstrip("\n").split("\n")[-2:]
+    assert [line[: len(columns[1])].rstrip() for line in last] == columns
+    assert "…" not in printed
+    assert max(map(len, printed.split("\n"))) < 200
+
+
+def test_a_record_without_a_value_is_json_all_the_same() -> None:
+    (record,) = records(Comparison(1, Errors.none(1, 1), Errors.none(1, 1), None), ["a"])
+    assert record == {"row": 1, "column": "a", "mse": None, "mae": None, "mse_repeat_last": None}
 
 
 def test_evaluate_takes_another_file_whole(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

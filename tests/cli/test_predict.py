@@ -39,8 +39,9 @@ def test_every_search_setting_has_an_option(run_weft, model, files):
 
 
 def test_a_model_of_pairs_has_no_gaps_to_fill(run_weft, model, files):
-    code, out, err = run_weft("predict", model, "lines.txt", "--fill")
-    assert (code, out) == (2, "") and "--fill is for models that fill gaps, which are trained with data.gaps" in err
+    for form in ((), ("--jsonl",)):
+        code, out, err = run_weft("predict", model, "lines.txt", "--fill", *form)
+        assert (code, out) == (2, "") and "--fill is for models that fill gaps, which are trained with data.gaps" in err
 
 
 def test_each_output_holds_what_its_line_says(run_weft, model, files):

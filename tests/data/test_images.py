@@ -1,4 +1,5 @@
 import io
+import pickle
 import struct
 import sys
 import zlib
@@ -11,7 +12,7 @@ from PIL import Image
 from shapes import write_idx
 
 from weft.data import images
-from weft.data.images import ImageReader, idx_sizes
+from weft.data.images import ImageError, ImageReader, idx_sizes
 from weft.errors import WeftError
 from weft.recipe import Columns, ImageInput
 
@@ -144,6 +145,13 @@ def test_what_is_no_image_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MOST_PIXELS", 4095)
     with pytest.raises(WeftError, match="64 x 64 pixels; at most 4,095 pixels are read"):
         reader().read(str(tmp_path / "whole.png"))
+
+
+def test_what_is_wrong_with_an_image_arrives_from_a_worker_as_it_was(tmp_path):
+    with pytest.raises(ImageError) as error:
+        reader().read(str(tmp_path / "none.png"))
+    arrived = pickle.loads(pickle.dumps(error.value))
+    assert (str(arrived), arrived.image) == (str(error.value), str(tmp_path / "none.png"))
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path):

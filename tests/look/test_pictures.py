@@ -1,18 +1,24 @@
 import json
 import re
 import sys
+import warnings
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 from rich.cells import cell_len
 
+from weft.cli.evaluate import check_picture
 from weft.errors import WeftError
 from weft.look import canvas
 from weft.look.attention import Example, draw, draw_grid, in_terminal
 from weft.look.canvas import DOTS_PER_INCH, SHADES, fonts_for, tidy
+from weft.look.confusion import draw_confusion
 from weft.look.curves import draw_curves, draw_loss, read_log
+from weft.look.forecast import Drawn, draw_forecasts
+from weft.look.grid import draw_rows
 from weft.look.length import draw_length
+from weft.look.overlay import draw_overlays
 from weft.metrics.breakdown import Bucket
 from weft.metrics.score import Score
 
@@ -75,6 +81,23 @@ def test_dollars_and_backslashes_are_drawn_as_they_are(tmp_path):
     assert (tmp_path / "attention.svg").read_text().startswith("<?xml")
 
 
+def test_names_of_labels_columns_and_images_are_drawn_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(canvas, "other_families", lambda: [])
+    canvas.warn_of_missing_font.cache_clear()
+    drawn = Drawn("in $\\q$ 温", np.zeros(8), None, np.zeros(4), None)
+    with warnings.catch_warnings(record=True, action="always") as told:
+        draw_confusion(["$\\q$", "名詞"], [[1, 2], [3, 4]], tmp_path / "confusion.svg")
+        draw_forecasts([[drawn]], tmp_path / "forecast.svg")
+        draw_rows({"from $\\q$ to 犬": np.zeros((2, 1, 4, 4))}, tmp_path / "rows.svg")
+    assert [str(warning.message)[:7] for warning in told] == ["no font"]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_long_title_makes_no_wider_picture(tmp_path):
+    draw(np.eye(2), "ab", "cd", tmp_path / "attention.png", "long " * 1000)
+    assert imread(tmp_path / "attention.png").shape[1] < 18 * DOTS_PER_INCH
+
+
 def test_weights_that_do_not_fit_the_pieces_are_refused(tmp_path):
     with pytest.raises(ValueError, match="target by source"):
         draw(np.eye(3), SOURCE, TARGET, tmp_path / "attention.png")
@@ -89,6 +112,12 @@ def test_without_matplotlib_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(WeftError, match=r"pip install 'weft\[look\]'"):
         draw(np.eye(2), "ab", "cd", tmp_path / "attention.png")
+    with pytest.raises(WeftError, match="pictures need matplotlib"):
+        draw_confusion(["a"], [[1]], tmp_path / "confusion.png")
+    with pytest.raises(WeftError, match="pictures need matplotlib"):
+        draw_overlays([], tmp_path / "overlay.png")
+    with pytest.raises(WeftError, match="pictures need matplotlib"):
+        check_picture(tmp_path / "length.png")
 
 
 def test_a_missing_font_is_warned_of_once(tmp_path, monkeypatch, recwarn):
@@ -109,6 +138,9 @@ def test_a_font_that_has_the_characters_is_found(monkeypatch):
 
 def test_pieces_are_shown_tidily():
     assert [tidy(piece) for piece in ("▁the", "▁", "a\x1b[31m", "x")] == ["·the", "␣", "a\ufffd[31m", "x"]
+    text = ("«\xa0mot\u202f»", "一\u3000二", "می\u200cخواهم", "a\u202eb", "", " ")
+    assert [tidy(one) for one in text] == ["« mot »", "一 二", "می\u200cخواهم", "a\ufffdb", "", " "]
+    assert [tidy(alone) for alone in ("\xa0", "\u200c")] == ["␣", "\ufffd"]
 
 
 @pytest.mark.parametrize("colour", [True, False])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,6 +28,21 @@ def test_different_searches_are_predicted_apart_and_in_order(open_gate: Gate) ->
     queue.close()
     assert open_gate.batches == [["a", "c", "d"], ["b"], ["e"], ["f"] * 9]
     assert ["".join(map(str, future.result(0))) for future in futures] == ["A", "B", "CD", "E", "F" * 9]
+
+
+@pytest.mark.parametrize("settings", [{"kind": "sample"}, {"kind": "gumbel"}, {"minimum_bayes_risk": 2}])
+def test_what_is_drawn_has_no_company_and_waits_for_none(open_gate: Gate, settings: dict[str, Any]) -> None:
+    queue = Queue(open_gate, Bounds(gather_seconds=30))
+    ask = Ask.of(Search(**settings))
+    queue.start()
+    for line in "ab":
+        assert queue.submit([line], ask).result(10)
+    queue.close()
+    queue = Queue(open_gate)
+    queue.submit(["c"], ask), queue.submit(["d"], ask)
+    queue.start()
+    queue.close()
+    assert open_gate.batches == [["a"], ["b"], ["c"], ["d"]]
 
 
 def test_lines_are_gathered_for_a_moment_and_no_longer(open_gate: Gate) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +21,7 @@ from starlette.testclient import TestClient
 
 from weft.cli.main import main
 from weft.recipe import Search
-from weft.serve.app import PAGE
+from weft.serve.app import PAGE, application
 from weft.serve.queue import Ask, Bounds
 from weft.serve.request import Limits, Options
 from weft.tasks.text import Model, Prediction
@@ -43,6 +45,20 @@ def predicted(client: TestClient, lines: list[str], **more: Any) -> list[dict[st
     assert response.status_code == 200, response.text
     outputs: list[dict[str, Any]] = response.json()["outputs"]
     return outputs
+
+
+class Recorder:
+    """A model that puts the lines that it is asked into `seen`."""
+
+    def __init__(self, model: Model, seen: list[str]) -> None:
+        self.model = model
+        self.seen = seen
+        self.batches = 0
+
+    def predict(self, lines: Any, *arguments: Any, **search: Any) -> list[Prediction]:
+        self.seen.extend(lines)
+        self.batches += 1
+        return self.model.predict(lines, *arguments, **search)
 
 
 # the native interface
@@ -91,6 +107,7 @@ def test_options_change_the_search(client: TestClient) -> None:
         ({"inputs": ["a"], "options": {"n_best": 7}}, "options.n_best is 7"),
         ({"inputs": ["a"], "options": {"max_extra": 10**9}}, "options.max_extra is 1000000000"),
         ({"inputs": ["a"], "return": ["beam_tree"]}, "return.0 is 'beam_tree'"),
+        ({"inputs": ["a" * 40], "return": ["attention"], "options": {"n_best": 6}}, "attention may have 9,600 weights"),
         ({"inputs": ["a"] * 6}, "request (6 lines) exceeds text limit (5 lines)"),
         ({"inputs": ["a", "b" * 41]}, "line 2 (41 characters) exceeds text limit (40 characters a line)"),
         ({"inputs": ["a", "b\nc"]}, "inputs[1] has a line break"),
@@ -159,6 +176,21 @@ def test_translate_takes_json_a_form_multipart_and_a_query(client: TestClient, t
     assert client.post("/translate", data=given).json() == expected
     assert client.post("/translate", files={name: (None, value) for name, value in given.items()}).json() == expected
     assert client.post("/translate", params=given).json() == expected
+    as_curl_sends_it = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert client.post("/translate", content=json.dumps(given), headers=as_curl_sends_it).json() == expected
+
+
+@pytest.mark.parametrize("q", ["é; def", "%C3%A9;+def"])
+def test_a_form_is_utf_8_in_percent_signs_or_as_it_is(tiny: Model, q: str) -> None:
+    with TestClient(application(tiny, "tiny")) as client:
+        seen: list[str] = []
+        client.app.state.queue.model = Recorder(tiny, seen)
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        response = client.post("/translate", content=f"source=en&q={q}&target=de".encode(), headers=form)
+        assert (response.status_code, seen) == (200, ["é; def"])
+        for wrong in (b"source=en&q=%E9&target=de", "source=en&q=é&target=de".encode("latin-1")):
+            response = client.post("/translate", content=wrong, headers=form)
+            assert error(response, 400) == "Invalid request: the form is not UTF-8: byte 0xe9"
 
 
 def test_translate_answers_a_list_with_a_list(client: TestClient, tiny: Model) -> None:
@@ -272,17 +304,11 @@ def test_an_answer_does_not_depend_on_company(client: TestClient, tiny: Model, g
     more = {"options": {"n_best": 2}, "return": ["scores", "tokens", "attention"]}
     alone = [predicted(client, [line], **more)[0] for line in LINES]
     queue = client.app.state.queue
-    seen: list[int] = []
-
-    class Recorder:
-        def predict(self, lines: Any, *arguments: Any, **search: Any) -> list[Prediction]:
-            seen.append(len(lines))
-            return tiny.predict(lines, *arguments, **search)
-
+    seen: list[str] = []
     queue.model = gate
     first = queue.submit(["first"], ASK)
     assert gate.entered.wait(10)
-    queue.model = Recorder()
+    queue.model = recorder = Recorder(tiny, seen)
     with ThreadPoolExecutor(len(LINES)) as pool:
         answers = [pool.submit(predicted, client, [line], **more) for line in LINES]
         with queue.changed:
@@ -290,7 +316,7 @@ def test_an_answer_does_not_depend_on_company(client: TestClient, tiny: Model, g
         gate.open.set()
         together = [answer.result(20)[0] for answer in answers]
     assert first.result(10)[0].text == "FIRST"
-    assert seen == [len(LINES)]
+    assert (recorder.batches, sorted(seen)) == (1, sorted(LINES))
     for one, other in zip(alone, together, strict=True):
         assert_same(one, other)
 
@@ -306,6 +332,30 @@ def assert_same(one: Any, other: Any) -> None:
             assert_same(each, its)
     else:
         assert one == (pytest.approx(other, abs=1e-5) if isinstance(one, float) else other)
+
+
+def test_what_a_client_asked_that_is_gone_is_not_predicted(client: TestClient, gate: Gate) -> None:
+    queue = client.app.state.queue
+    queue.model = gate
+    queue.submit(["first"], ASK)
+    assert gate.entered.wait(10)
+    coming = [
+        {"type": "http.request", "body": json.dumps({"inputs": ["gone"] * 5}).encode()},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Any:
+        return coming.pop(0)
+
+    async def send(message: Any) -> None:
+        pass
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"", "headers": []}
+    asyncio.run(client.app(scope, receive, send))
+    last = queue.submit(["last"] * 8, ASK)  # for which there is room
+    gate.open.set()
+    assert len(last.result(10)) == 8
+    assert gate.batches == [["first"], ["last"] * 8]
 
 
 def test_a_full_queue_is_a_429_and_a_closing_one_a_503(client: TestClient, gate: Gate) -> None:
@@ -379,6 +429,17 @@ def test_wrong_arguments_end_with_2(
     assert expected in capsys.readouterr().err
 
 
+def test_a_search_that_cannot_be_is_told_before_the_first_request(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(model_folder, tmp_path / "tiny")
+    recipe = tmp_path / "tiny" / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("language_model: null", "language_model: runs/gone"))
+    with pytest.raises(SystemExit) as stopped:
+        main(["serve", str(tmp_path / "tiny"), "--port", "0"])
+    assert (stopped.value.code, capsys.readouterr().err) == (2, "weft: runs/gone: no such model directory\n")
+
+
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(SystemExit) as stopped:
@@ -390,7 +451,8 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, caps
 def test_the_page_of_the_interface_says_what_one_request_may_ask_for() -> None:
     page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text("utf-8")
     limits, options = Limits(), ", ".join(f"`{name}`" for name in Options.model_fields)
-    assert f"{limits.lines} lines, {limits.characters:,} characters a line, or {limits.beam} for" in page
+    assert f"{limits.lines} lines, {limits.characters:,} characters a line, {limits.beam} for" in page
+    assert f"{limits.attention:,} weights of attention" in page
     assert f"lines are waiting ({Bounds().waiting_lines:,})" in page
     assert f"| `options` | {options};" in page
     assert limits.body_bytes == 1 << 20

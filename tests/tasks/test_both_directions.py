@@ -13,6 +13,7 @@ from weft.cli.main import run
 from weft.data.direction import TOKENS
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
+from weft.metrics.breakdown import Bucket
 from weft.models import directory
 from weft.models.seq2seq import Seq2Seq
 from weft.tasks.line import Line
@@ -77,6 +78,18 @@ def test_evaluation_backward_takes_the_sides_of_the_files_in_turn(
     capsys.readouterr()
     assert run([*command, "--score"]) == 0
     assert capsys.readouterr().out.rstrip("\n").split("\t")[3:] == ["red a", "the sea"]
+
+
+@pytest.mark.parametrize(("direction", "tokenizer"), [("forward", "tok:zh"), ("backward", "tok:13a")])
+def test_scores_by_length_are_of_the_language_that_is_said(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direction: str, tokenizer: str
+) -> None:
+    drawn: list[Bucket] = []
+    monkeypatch.setattr("weft.look.length.draw_length", lambda buckets, *rest: drawn.extend(buckets))
+    (tmp_path / "pairs.tsv").write_text("the red sea a sea\ta red sea the sea\n")
+    command = ["evaluate", str(folder), str(tmp_path / "pairs.tsv"), "--direction", direction, "--metrics", "bleu"]
+    assert run([*command, "--picture", str(tmp_path / "length.png")]) == 0
+    assert [tokenizer in bucket.score.signature for bucket in drawn] == [True]
 
 
 def test_outputs_end_where_positions_do(model: Model) -> None:

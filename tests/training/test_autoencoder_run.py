@@ -85,8 +85,12 @@ def test_verbs(learnt, capsys, tmp_path, monkeypatch):
     assert (code, err) == (2, "weft: an autoencoder says nothing: weft look --reconstruct, or weft predict --vector\n")
     assert run(capsys, "predict", folder, "lines.txt", "--vector", "one.npy")[0] == 0
     assert np.load("one.npy")[0] == pytest.approx(model.vectors([f"{test}#3"])[0])
-    code, _, err = run(capsys, "evaluate", folder, "--beam", 3)
-    assert code == 2 and "--beam has no part in it" in err
+    for option, *value in (["--beam", 3], ["--confusion", "a.png"], ["--several-references"], ["--with", folder]):
+        code, _, err = run(capsys, "evaluate", folder, option, *value)
+        assert code == 2 and f"{option} has no part in it" in err
+    (tmp_path / "names.tsv").write_text(f"{test}#3\n\nqqq\n")
+    code, _, err = run(capsys, "evaluate", folder, "names.tsv")
+    assert (code, err) == (2, "weft: names.tsv:3: qqq: no such file\n")
     code, _, err = run(capsys, "look", folder, "--length", test)
     assert code == 2 and "there is no score to draw by length" in err
     code, _, err = run(capsys, "evaluate", folder, test, "--score")

@@ -126,8 +126,9 @@ def test_an_evaluation_says_which_line_names_an_image_that_is_not_there(learnt, 
     captions = tmp_path / "captions.tsv"
     there = learnt / "test/images/00.png"
     captions.write_text(f"source\ttarget\n{there}\tdark\n\t\nnone.png\tdark\n")
-    code, _, err = run(capsys, "evaluate", learnt / "runs/pictures", captions)
-    assert (code, err.splitlines()[-1]) == (2, f"weft: {captions}:4: {tmp_path / 'none.png'}: no such file")
+    for verb, *arguments in (["evaluate", captions], ["evaluate", captions, "--score"], ["look", "--length", captions]):
+        code, _, err = run(capsys, verb, learnt / "runs/pictures", *arguments)
+        assert (code, err.splitlines()[-1]) == (2, f"weft: {captions}:4: {tmp_path / 'none.png'}: no such file")
 
 
 def test_images_are_not_read_for_anyone_who_asks_over_http(learnt, capsys):

@@ -28,6 +28,8 @@ def run(options: argparse.Namespace) -> int:
 
     kind, count = ("best", options.best) if options.best is not None else ("last", options.last)
     folder = Path(options.run)
+    if folder.name in ("", ".."):  # of `.`, whose average goes beside it
+        folder = folder.resolve()
     out = Path(options.out) if options.out else folder.with_name(f"{folder.name}-{kind}{count}")
     with writing(out):
         chosen = average(folder, kind, count, out)

@@ -6,6 +6,7 @@ import argparse
 import errno
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from weft.cli.arguments import Arguments
 from weft.cli.predict import add_model, add_search, loaded, search_options
 from weft.errors import WeftError, counted
-from weft.files import write_text
+from weft.files import passes_on, write_text
 
 if TYPE_CHECKING:
     from weft.data.direction import Direction
@@ -80,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     if options.score:
         return run_score(options)
     model = loaded(options)
-    recipe = model.recipe
+    recipe = spoken(model.recipe, options.direction)
     if recipe.model.decoder.kind == "pixels":
         return run_reconstruction(options, model)
     if not model.has_source:
@@ -124,6 +125,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def spoken(recipe: Recipe, direction: Direction) -> Recipe:
+    """The recipe with the languages of what goes in and comes out in this direction."""
+    if direction == "forward":
+        return recipe
+    languages = {"source_language": recipe.target_language, "target_language": recipe.source_language}
+    return recipe.model_copy(update=languages)
+
+
 @contextmanager
 def naming_options(alone: bool) -> Iterator[None]:
     """NoTab in here names the options for parallel text, and for text `alone` where that is enough."""
@@ -146,7 +155,7 @@ def naming_images(files: Files, recipe: Recipe) -> Iterator[None]:
         yield
     except ImageError as error:
         place = named_at(files, error.image, recipe.data.images)
-        raise WeftError(place + str(error).partition(": ")[2] if place else str(error)) from None
+        raise WeftError(place + re.sub(r"^line \d+: ", "", str(error)) if place else str(error)) from None
 
 
 def run_reconstruction(options: argparse.Namespace, model: Model) -> int:
@@ -154,7 +163,9 @@ def run_reconstruction(options: argparse.Namespace, model: Model) -> int:
     from weft.data.captions import pairs_for
     from weft.tasks.reconstruction import reconstructed, squared_error
 
-    unused = {"--metrics": options.metrics, "--picture": options.picture, "--jsonl": options.jsonl}
+    unused = {"--metrics": options.metrics, "--picture": options.picture, "--confusion": options.confusion}
+    unused |= {"--jsonl": options.jsonl, "--several-references": options.several_references}
+    unused |= {"--with": options.others or None}
     unused |= {f"--{name.replace('_', '-')}": value for name, value in search_options(options).items()}
     if given := [name for name, value in unused.items() if value is not None]:
         raise WeftError(f"an autoencoder of images has one measure and nothing to search; {given[0]} has no part in it")
@@ -164,7 +175,8 @@ def run_reconstruction(options: argparse.Namespace, model: Model) -> int:
         images = [name for name, _ in pairs_for(model.recipe, files, columns) if name]
     if not images:
         raise nothing_to_score(files, "image")
-    error = squared_error(*reconstructed(model, images))
+    with naming_images(files, model.recipe):
+        error = squared_error(*reconstructed(model, images))
     print(f"squared error {error:.5f} of values from 0 to 1\n{counted(len(images), 'image')}")
     return 0
 
@@ -190,7 +202,8 @@ def run_score(options: argparse.Namespace) -> int:
     if not pairs:
         raise nothing_to_score(files, "pair")
     tell_first_lines(options.model, files, columns)
-    scored = model.score(pairs, options.direction, options.batch_tokens or model.recipe.search.batch_tokens)
+    with naming_images(files, model.recipe):
+        scored = model.score(pairs, options.direction, options.batch_tokens or model.recipe.search.batch_tokens)
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     records = []
     for (source, target), one in zip(pairs, scored, strict=True):
@@ -210,12 +223,13 @@ def chosen_files(options: argparse.Namespace, test: Files | None, has_source: bo
     """The pairs that the command line names, or the recipe's test pairs; lines alone where models make do with them."""
     from weft.recipe import Parallel
 
+    if options.target and options.files:
+        given = "--source and --target" if options.source else "--target"
+        raise WeftError(f"expected pairs in {options.files[0]} or in {given}, not both")
     if options.target and not options.source and not has_source:
         return Parallel(source=None, target=options.target)
     if (options.source is None) != (options.target is None):
         raise WeftError("--source and --target belong together: two files, line by line")
-    if options.source and options.files:
-        raise WeftError(f"expected pairs in {options.files[0]} or in --source and --target, not both")
     if options.source:
         return Parallel(source=options.source, target=options.target)
     if options.files:
@@ -298,15 +312,18 @@ def check_place(path: Path, folder: Path) -> None:
     with writing(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if passes_on(path):
+            return
         with tempfile.TemporaryFile(dir=folder):
             pass
 
 
 def check_picture(path: Path) -> None:
-    """The same for a picture, whose folder is made where there is none."""
-    from weft.look.canvas import check_format
+    """The same for a picture, whose folder is made where there is none; and WeftError without matplotlib."""
+    from weft.look.canvas import check_format, figure_class
 
     check_format(path)
+    figure_class()
     check_place(path, next(folder for folder in path.parents if folder.exists()))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weft.cli.arguments import Arguments
-from weft.cli.evaluate import check_picture, read_items, tell_first_lines, writing
+from weft.cli.evaluate import check_picture, naming_images, read_items, tell_first_lines, writing
 from weft.cli.predict import add_search, search_options
 from weft.errors import WeftError
 from weft.recipe import Search
@@ -175,7 +175,7 @@ def attention(options: argparse.Namespace) -> None:
     examples = [example_of(line, found, of_words, ended) for line, found in zip(lines, predictions, strict=True)]
     console = Console(highlight=False)
     for example, prediction in zip(examples, predictions, strict=True):
-        console.print(f"{example.title} → {prediction}\n", markup=False, soft_wrap=True)
+        console.print(f"{example.title} → {prediction}\n", markup=False, emoji=False, soft_wrap=True)
         print_matrix(example, console)
     if options.out:
         drawn = Path(options.out)
@@ -276,7 +276,8 @@ def length(options: argparse.Namespace) -> None:
     check_picture(drawn)
     items = read_items(recipe, options.length, recipe.data.columns, recipe.validation.several_references)
     tell_first_lines(options.model, options.length, recipe.data.columns)
-    evaluation = evaluate(model, items, [metric], **search_options(options))
+    with naming_images(options.length, recipe):
+        evaluation = evaluate(model, items, [metric], **search_options(options))
     with writing(drawn):
         draw_length(buckets_of(evaluation, recipe), drawn, measured(recipe), length_unit(recipe))
     print(drawn)
@@ -286,14 +287,21 @@ def nearest(options: argparse.Namespace) -> None:
     """For each line the lines of a file whose vectors point most the same way, with the cosine between them."""
     import numpy as np
 
-    from weft.data.lines import read_lines
+    from weft.data.lines import called, read_lines
     from weft.tasks.text import load
 
     if not options.among:
         raise WeftError("--nearest needs --among FILE, the lines to look through")
+    if options.count < 1:
+        raise WeftError(f"--count is {options.count}; expected 1 or more")
     model = load(options.model, options.device)
     others = [line for line in read_lines(options.among) if line.strip()]
+    if not others:
+        raise WeftError(f"{called(options.among)}: no line to look through")
     vectors = model.vectors([*others, *options.nearest])
+    for line, vector in zip(options.nearest, vectors[len(others) :], strict=True):
+        if np.isnan(vector).any():
+            raise WeftError(f"--nearest is {line!r}, an empty line, which has no vector")
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     alike = vectors[len(others) :] @ vectors[: len(others)].T
     for line, of_line in zip(options.nearest, alike, strict=True):
@@ -345,7 +353,7 @@ def images(options: argparse.Namespace, model: Model) -> None:
 
 def lines(options: argparse.Namespace, model: Model) -> None:
     """One line for each vector; between two lines, with how much of the way is behind it."""
-    from weft.tasks.strategy import KINDS, changed
+    from weft.tasks.strategy import changed, draws
     from weft.tasks.vectors import between, positions, prior, said
 
     if options.out:
@@ -354,7 +362,7 @@ def lines(options: argparse.Namespace, model: Model) -> None:
     if options.prior is not None:
         drawn = prior(model, options.prior, seed_of(options, model))
         settings = changed(model.recipe.search, {name: value for name, value in search.items() if name != "seed"})
-        if not (settings.minimum_bayes_risk or settings.kind in KINDS["seed"]):
+        if not draws(settings):
             search.pop("seed", None)  # which is that of the vectors alone
         for prediction in said(model, drawn, model.recipe.data.max_length, **search):
             print(prediction)

@@ -46,23 +46,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:
         spare_collecting()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    open_streams()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = told
-            sys.exit(run(given))
+            code = run(given)
+        sys.stdout.flush()
+        sys.exit(code)
     except WeftError as error:
         if str(error):  # or another process has told
             print(f"weft: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
+        where = error.filename or ("standard output" if dropped() else "a file")
         if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
-        print(f"weft: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        print(f"weft: {where}: {error.strerror or error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         print("weft: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def open_streams() -> None:
+    """What is said goes nowhere where the process was started with its output closed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def dropped() -> bool:
+    """Whether standard output takes no more; then what is left for it is dropped, which Python would try once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def spare_collecting() -> None:

@@ -169,6 +169,8 @@ def run(options: argparse.Namespace) -> int:
         for prediction in predictions:
             cut_off += prediction.finish_reason == "length"
             unknown += prediction.unknown > 0
+            if options.fill and prediction.filled is None:
+                raise WeftError("--fill is for models that fill gaps, which are trained with data.gaps")
             if options.jsonl:
                 print(json.dumps(prediction.record(), ensure_ascii=False))
             else:
@@ -184,11 +186,7 @@ def run(options: argparse.Namespace) -> int:
 
 def shown(prediction: Prediction, fill: bool) -> str:
     """The output, or the line whose gaps it fills."""
-    if not fill:
-        return str(prediction)
-    if prediction.filled is None:
-        raise WeftError("--fill is for models that fill gaps, which are trained with data.gaps")
-    return prediction.filled
+    return prediction.filled if fill and prediction.filled is not None else prediction.text
 
 
 def run_vector(options: argparse.Namespace) -> int:

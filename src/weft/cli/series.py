@@ -57,14 +57,15 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def records(found: Comparison, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """A record for each row ahead and column: MSE and MAE of the model, MSE of the baselines."""
+    """A record for each row ahead and column: MSE and MAE of the model, MSE of the baselines; None for none."""
     told = []
     for row in range(len(found.model.count)):
         for place, column in enumerate(columns):
             each = [(name, errors.of_rows(row, row + 1).of_column(place)) for name, errors in found.rows()]
             (_, model), *others = each
             record: dict[str, Any] = {"row": row + 1, "column": column, "mse": model.mse, "mae": model.mae}
-            told.append(record | {f"mse_{name.replace(' ', '_')}": errors.mse for name, errors in others})
+            record |= {f"mse_{name.replace(' ', '_')}": errors.mse for name, errors in others}
+            told.append({key: None if value != value else value for key, value in record.items()})  # JSON has no NaN
     return told
 
 

@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
         model = load(folder, weights=options.weights, shortlist=options.shortlist)
         if model.recipe.model.input.kind == "image":
             raise WeftError(f"{folder} reads images by their files' names, which nobody may do over HTTP")
+        model.strategy(1, {})  # what is wrong with the recipe's search is said now, and not to each client
         app = application(model, folder.resolve().name, threads=threads)
         answer(app, listener, url(listener))
     return 0

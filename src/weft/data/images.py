@@ -44,6 +44,9 @@ class ImageError(WeftError):
         super().__init__(message)
         self.image = image
 
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
+        return type(self), (str(self), self.image)  # so that a worker's arrives as it was
+
 
 class ImageReader:
     """Reads images by their names; of a file that holds many, the last one read stays open."""

@@ -68,6 +68,8 @@ def read_lines(path: str) -> Iterator[str]:
 def opened(name: str) -> Iterator[Stream]:
     """A file's bytes, decompressed, or those of standard input."""
     if name == STDIN:
+        if sys.stdin is None:
+            raise WeftError("standard input is closed; expected lines there, or a file")
         yield cast(Stream, sys.stdin.buffer)
         return
     with reading(name), decompressed(Path(name)) as stream:

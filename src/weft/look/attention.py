@@ -5,7 +5,6 @@ Letters: T target length, S source length.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
-from weft.look.canvas import BASE_FONT, INK, QUIET, SHADES, fonts_for, new_figure, save, tidy
+from weft.look.canvas import (
+    BASE_FONT,
+    INK,
+    QUIET,
+    SHADES,
+    fonts_for,
+    new_figure,
+    save,
+    tidy,
+    without_glyph_warnings,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +34,7 @@ Weights = NDArray[np.floating[Any]]
 CELL = 0.36  # inches, the largest side of one
 LONGEST_SIDE = 16.0  # inches, of one matrix
 WIDEST_ROW = 15.0  # inches, of matrices side by side
+CHARACTER = 0.085  # inches, of a title
 MARGIN, GAP, LABEL_GAP, TITLE, KEY = 0.28, 0.55, 0.07, 0.36, 0.42
 
 TERMINAL_HEAD = 4  # longer pieces are written downwards above a column of a terminal
@@ -62,7 +72,13 @@ class Panel:
 
     @property
     def width(self) -> float:
-        return max(self.beside + self.cell * len(self.example.source_pieces), 0.085 * len(self.example.title))
+        return max(self.beside + self.cell * len(self.example.source_pieces), CHARACTER * len(self.title))
+
+    @property
+    def title(self) -> str:
+        """That of the example, cut off where it would be wider than the largest matrix."""
+        title, room = self.example.title, int(LONGEST_SIDE / CHARACTER)
+        return title if len(title) <= room else f"{title[: room - 1]}…"
 
     @property
     def height(self) -> float:
@@ -113,8 +129,7 @@ def measured(figure: Figure, example: Example, fonts: list[str]) -> Panel:
 
 def extent(figure: Figure, text: str, size: float, fonts: list[str]) -> tuple[float, float]:
     """Width and height of a piece of type, in inches."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+    with without_glyph_warnings():
         label = figure.text(0, 0, text, fontsize=size, fontfamily=fonts, parse_math=False)
         box = label.get_window_extent()
     label.remove()
@@ -165,7 +180,7 @@ def add_matrix(figure: Figure, panel: Panel, strongest: float, fonts: list[str])
         figure.text(
             panel.left / width,
             1 - panel.top / height,
-            panel.example.title,
+            panel.title,
             fontsize=11,
             fontfamily=fonts,
             fontweight="bold" if fonts == [BASE_FONT] else "normal",

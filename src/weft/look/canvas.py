@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,17 +30,23 @@ CJK_FONTS = (
     "Noto Sans CJK", "Source Han Sans", "Noto Sans", "PingFang", "Hiragino", "Apple SD Gothic", "Microsoft YaHei",
     "Yu Gothic", "Malgun", "SimHei", "WenQuanYi", "IPA", "Nanum", "Droid Sans Fallback", "Arial Unicode",
 )  # fmt: skip
+UNSEEN = "\u200c\u200d\u200e\u200f"  # joiners and marks of direction, which belong to the letters around them
 FORMATS = ("png", "svg", "pdf")
 DOTS_PER_INCH = 160
 
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty white figure of so many inches, outside pyplot and its global state; WeftError without matplotlib."""
+    return figure_class()(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
+
+
+def figure_class() -> type[Figure]:
+    """matplotlib's; WeftError where that is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise WeftError("pictures need matplotlib, which is not installed: pip install 'weft[look]'") from None
-    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
+    return Figure
 
 
 def check_format(path: Path) -> str:
@@ -55,14 +62,21 @@ def save(figure: Figure, path: Path) -> None:
     form = check_format(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
-    with replaced(path) as beside, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+    with replaced(path) as beside, without_glyph_warnings():
         figure.savefig(beside, format=form, dpi=DOTS_PER_INCH, metadata=undated)
+
+
+@contextmanager
+def without_glyph_warnings() -> Iterator[None]:
+    """Of characters that no font has, `fonts_for` has warned."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        yield
 
 
 def style(axes: Axes, title: str) -> None:
     """A quiet panel: title at the left, hair lines behind the data, no box."""
-    axes.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold", pad=8)
+    axes.set_title(title, loc="left", fontsize=10, color=INK, pad=8, **lettering([title], bold=True))
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(HAIR)
@@ -78,8 +92,24 @@ def written(axes: Axes, text: str, at: tuple[float, float], above: int, size: fl
 
 def tidy(piece: str) -> str:
     """A piece as a reader should see it: `·` for a space that SentencePiece marks, nothing that moves a cursor."""
-    shown = "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in piece)
-    return "␣" if shown.strip("▁") == "" and shown else shown.replace("▁", "·")
+    shown = "".join(map(seen, piece))
+    if piece and not piece.strip(UNSEEN):
+        return "\N{REPLACEMENT CHARACTER}"
+    return "␣" if shown.strip("▁ ") == "" and piece not in ("", " ") else shown.replace("▁", "·")
+
+
+def seen(mark: str) -> str:
+    """A character, a space for one of another width, and what stands for one that cannot be shown."""
+    if mark.isprintable() or mark in UNSEEN:
+        return mark
+    return " " if unicodedata.category(mark) == "Zs" else "\N{REPLACEMENT CHARACTER}"
+
+
+def lettering(texts: Iterable[str], bold: bool = False) -> dict[str, Any]:
+    """How texts of users are set: in fonts that have their characters, `bold` where the base font is enough."""
+    fonts = fonts_for(texts)
+    weight = "bold" if bold and fonts == [BASE_FONT] else "normal"
+    return {"fontfamily": fonts, "fontweight": weight, "parse_math": False}
 
 
 def fonts_for(texts: Iterable[str]) -> list[str]:

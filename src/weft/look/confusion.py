@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
+
 from weft.errors import WeftError
-from weft.look.canvas import INK, QUIET, SHADES, new_figure, save
+from weft.look.canvas import INK, QUIET, SHADES, lettering, new_figure, save, without_glyph_warnings
 
 CELL = 0.34  # inches
 NUMBERED = 16  # so many labels have room for numbers in their cells
@@ -20,12 +22,12 @@ def draw_confusion(labels: Sequence[str], counts: Sequence[Sequence[int]], path:
     """
     if not labels:
         raise WeftError("there are no labels to draw")
-    from matplotlib.colors import LinearSegmentedColormap
-
-    size, longest = len(labels), max(map(len, labels))
+    size, longest = len(labels), max(map(cell_len, labels))
     margin = 0.075 * longest + 0.7
     side = max(2.2, CELL * size)
     figure = new_figure(side + margin + 0.4, side + margin)
+    from matplotlib.colors import LinearSegmentedColormap
+
     axes = figure.subplots()
     shares = [[count / max(1, sum(row)) for count in row] for row in counts]
     axes.imshow(shares, cmap=LinearSegmentedColormap.from_list("shades", SHADES), vmin=0, vmax=1)
@@ -34,12 +36,13 @@ def draw_confusion(labels: Sequence[str], counts: Sequence[Sequence[int]], path:
             if count and size <= NUMBERED:
                 ink = "white" if shares[i][j] > 0.5 else INK
                 axes.text(j, i, f"{count:,}", ha="center", va="center", fontsize=6.5, color=ink)
-    type_: dict[str, Any] = {"fontsize": 7.5, "color": INK}
+    type_: dict[str, Any] = {"fontsize": 7.5, "color": INK, **lettering(labels)}
     axes.set_xticks(range(size), labels, rotation=90, **type_)
     axes.set_yticks(range(size), labels, **type_)
     axes.set_xlabel("given", fontsize=8.5, color=QUIET)
     axes.set_ylabel("wanted", fontsize=8.5, color=QUIET)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    figure.tight_layout(pad=1.2)
+    with without_glyph_warnings():
+        figure.tight_layout(pad=1.2)
     save(figure, path)

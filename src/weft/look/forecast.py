@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.look.canvas import ACCENT, INK, PALE, QUIET, SECOND, new_figure, save, style
+from weft.look.canvas import ACCENT, INK, PALE, QUIET, SECOND, new_figure, save, style, without_glyph_warnings
 from weft.metrics.forecast import Errors
 from weft.tasks.series import Comparison
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 BANDS = 4  # parts of the horizon that are scored by themselves
+WIDEST_TABLE = 10_000  # columns of a terminal
 PANEL_WIDTH, PANEL_HEIGHT = 4.6, 2.3  # inches
 
 
@@ -40,19 +41,24 @@ class Drawn:
 def print_comparison(found: Comparison, columns: Sequence[str], title: str, console: Console) -> None:
     """MSE and MAE of the model and of both baselines: over all, by part of the horizon, by column."""
     horizon = len(found.model.count)
-    console.print(
-        f"{title}, {found.windows:,} windows of {horizon} rows ahead; scaled as the training part\n", soft_wrap=True
-    )
-    console.print(scores(found))
+    told = f"{title}, {found.windows:,} windows of {horizon} rows ahead; scaled as the training part\n"
+    console.print(told, soft_wrap=True, markup=False, emoji=False)
+    print_table(console, scores(found))
     edges = np.unique(np.linspace(0, horizon, min(BANDS, horizon) + 1).astype(int)).tolist()
     if len(edges) > 2:
         cuts = [(f"{begin + 1}–{end}", slice(begin, end)) for begin, end in pairwise(edges)]
         console.print()
-        console.print(by_part("rows ahead", [(name, rows_of(found, part)) for name, part in cuts]))
+        print_table(console, by_part("rows ahead", [(name, rows_of(found, part)) for name, part in cuts]))
     if len(columns) > 1:
         parts = [(name, columns_of(found, place)) for place, name in enumerate(columns)]
         console.print()
-        console.print(by_part("column", parts))
+        print_table(console, by_part("column", parts))
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Whole, however narrow the terminal is."""
+    table.width = console.measure(table, options=console.options.update(max_width=WIDEST_TABLE)).maximum
+    console.print(table, soft_wrap=True)
 
 
 def rows_of(found: Comparison, part: slice) -> list[tuple[str, Errors]]:
@@ -84,10 +90,12 @@ def scores(found: Comparison) -> Table:
 
 def by_part(head: str, parts: Sequence[tuple[str, list[tuple[str, Errors]]]]) -> Table:
     """MSE and MAE of the model, MSE of the baselines."""
+    from rich.text import Text
+
     others = [name for name, _ in parts[0][1][1:]]
     table = plain_table(head, "MSE", "MAE", *(f"MSE, {name}" for name in others))
     for name, ((_, model), *baselines) in parts:
-        table.add_row(name, f"{model.mse:.4f}", f"{model.mae:.4f}", *(f"{each.mse:.4f}" for _, each in baselines))
+        table.add_row(Text(name), f"{model.mse:.4f}", f"{model.mae:.4f}", *(f"{each.mse:.4f}" for _, each in baselines))
     return table
 
 
@@ -103,7 +111,8 @@ def draw_forecasts(panels: Sequence[Sequence[Drawn]], path: Path) -> None:
                 axes.set_xlabel("rows ahead", fontsize=8, color=QUIET)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=len(labels), fontsize=8, frameon=False, labelcolor=INK)
-    figure.tight_layout(pad=1.4, h_pad=2.0, w_pad=2.0, rect=(0, 0.35 / (rows * PANEL_HEIGHT + 0.5), 1, 1))
+    with without_glyph_warnings():
+        figure.tight_layout(pad=1.4, h_pad=2.0, w_pad=2.0, rect=(0, 0.35 / (rows * PANEL_HEIGHT + 0.5), 1, 1))
     save(figure, path)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.look.canvas import BASE_FONT, INK, new_figure, save
+from weft.look.canvas import INK, lettering, new_figure, save
 
 CELL = 0.8  # inches, the larger side of an image
 MARGIN, GAP, LABEL = 0.2, 0.06, 0.26
@@ -29,7 +29,7 @@ def draw_rows(rows: Mapping[str, NDArray[np.floating[Any]]], path: Path) -> None
     width = figure.get_size_inches()[0]
     for number, (name, images) in enumerate(rows.items()):
         top = MARGIN + number * (LABEL + high + GAP)
-        figure.text(MARGIN / width, 1 - top / height, name, fontsize=8, fontfamily=BASE_FONT, color=INK, va="top")
+        figure.text(MARGIN / width, 1 - top / height, name, fontsize=8, color=INK, va="top", **lettering([name]))
         for place, image in enumerate(images):
             left = MARGIN + place * (wide + GAP)
             box = (left / width, 1 - (top + LABEL + high) / height, wide / width, high / height)

@@ -47,6 +47,7 @@ def draw_overlays(overlays: Sequence[Overlay], path: Path) -> None:
     The more of the colour, the more was looked at; in the pictures of one image it means the same. The format (PNG,
     SVG or PDF) is by suffix. Raises WeftError without matplotlib.
     """
+    figure = new_figure(1, 1)
     fonts = fonts_for(text for overlay in overlays for text in (*map(tidy, overlay.words), overlay.title))
     placed, top, widest = [], MARGIN, 0.0
     for overlay in overlays:
@@ -57,7 +58,7 @@ def draw_overlays(overlays: Sequence[Overlay], path: Path) -> None:
         top += TITLE + math.ceil(count / in_row) * (down + WORD + GAP)
         widest = max(widest, min(count, in_row) * (across + GAP) - GAP)
     width, height = max(widest, 2.4) + 2 * MARGIN, top + MARGIN - GAP
-    figure = new_figure(width, height)
+    figure.set_size_inches(width, height)
     for overlay, begin, in_row in placed:
         figure.text(
             MARGIN / width, 1 - begin / height, overlay.title, fontsize=9, fontfamily=fonts, color=INK,

@@ -166,9 +166,11 @@ def differences(operations: Sequence[Operation], between: str, aligned: bool) ->
 
 def print_confusions(console: Console, confusions: Sequence[Confusion]) -> None:
     """`AH → IH  120`, in columns."""
-    left = max(len(confusion.reference) for confusion in confusions)
-    right = max(len(confusion.output) for confusion in confusions)
+    from rich.cells import cell_len
+
+    sides = [(tidy(confusion.reference), tidy(confusion.output)) for confusion in confusions]
+    left, right = (max(map(cell_len, side)) for side in zip(*sides, strict=True))
     digits = max(len(f"{confusion.count:,}") for confusion in confusions)
-    for confusion in confusions:
-        expected, got = f"{confusion.reference:>{left}}", f"{confusion.output:<{right}}"
-        say(console, "  ", (expected, RIGHT), " → ", (got, WRONG), f"  {confusion.count:>{digits},}")
+    for (expected, got), confusion in zip(sides, confusions, strict=True):
+        before, after = " " * (left - cell_len(expected)), " " * (right - cell_len(got))
+        say(console, f"  {before}", (expected, RIGHT), " → ", (got, WRONG), f"{after}  {confusion.count:>{digits},}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from asyncio import wrap_future
+from asyncio import FIRST_COMPLETED, ensure_future, wait, wrap_future
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ PAGE_POLICY = (
     "script-src 'unsafe-inline'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 )
 LOG = logging.getLogger("weft.serve")
+CLIENT_GONE = 499  # as nginx logs it; the request is over
 CORS_SECONDS = 20 * 24 * 60 * 60
 
 
@@ -73,7 +75,7 @@ class Service:
         body = await predict_body(request, self.limits)
         wanted: set[str] = set(body.wanted)
         predictions = await self.answered(
-            body.inputs, body.options.search(), body.options.n_best, "attention" in wanted
+            request, body.inputs, body.options.search(), body.options.n_best, "attention" in wanted
         )
         return JSONResponse({"outputs": [output(prediction, wanted) for prediction in predictions]})
 
@@ -82,11 +84,11 @@ class Service:
 
     async def translate(self, request: Request) -> Response:
         asked = translate(await parameters(request, self.limits), self.model.recipe, self.limits)
-        predictions = await self.answered(asked.lines, {}, asked.alternatives + 1, False)
+        predictions = await self.answered(request, asked.lines, {}, asked.alternatives + 1, False)
         return JSONResponse(asked.answer(predictions))
 
     async def answered(
-        self, lines: list[str], search: dict[str, Any], n_best: int, attention: bool
+        self, request: Request, lines: list[str], search: dict[str, Any], n_best: int, attention: bool
     ) -> list[Prediction]:
         try:
             settings = changed(self.model.recipe.search, search, self.model.recipe.tags == "labels")
@@ -94,12 +96,33 @@ class Service:
             raise invalid(str(error)) from None
         future = self.queue.submit(lines, Ask.of(settings, n_best, attention))
         try:
-            return await wrap_future(future)
+            return await kept(future, request)
+        except HTTPException:
+            raise
         except WeftError as error:
             raise invalid(str(error)) from None
         except Exception as error:
             LOG.exception("prediction failed")
             raise HTTPException(500, f"prediction failed: {error}") from error
+
+
+async def kept(promise: Future[list[Prediction]], request: Request) -> list[Prediction]:
+    """What was promised; where the client goes away before, the promise is withdrawn, and nobody reads the answer."""
+    answer, gone = wrap_future(promise), ensure_future(left(request))
+    try:
+        await wait((answer, gone), return_when=FIRST_COMPLETED)
+        if not answer.done():
+            raise HTTPException(CLIENT_GONE, "the client is gone")
+        return answer.result()
+    finally:
+        answer.cancel()
+        gone.cancel()
+
+
+async def left(request: Request) -> None:
+    """Until the client, whose body has been read, is gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def output(prediction: Prediction, wanted: set[str]) -> dict[str, Any]:

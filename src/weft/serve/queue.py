@@ -2,7 +2,8 @@
 
 One thread predicts. What it takes next is the oldest job, and with it whatever else waits for the same search, up
 to a number of lines; where there is less, it waits a few milliseconds for more. Each line is padded, capped and
-searched by itself, so that company changes no answer (scores agree to the rounding of float32).
+searched by itself, so that company changes no answer (scores agree to the rounding of float32). Company would change
+what is drawn, and so that is drawn alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 
 from weft.errors import counted
 from weft.recipe import Search
+from weft.tasks.strategy import draws
 from weft.tasks.text import Prediction
 
 LONGEST_WAIT = 60  # seconds, the most that Retry-After says
@@ -34,15 +36,16 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Ask:
-    """How lines are to be searched. Only jobs with equal asks are predicted together."""
+    """How lines are to be searched. Only jobs with equal asks are predicted together, and none `alone`."""
 
     search: tuple[tuple[str, Any], ...]
     n_best: int = 1
     attention: bool = False
+    alone: bool = False  # samples go by the number of the line in what is predicted at once
 
     @classmethod
     def of(cls, settings: Search, n_best: int = 1, attention: bool = False) -> Ask:
-        return cls(tuple(settings.model_dump().items()), n_best, attention)
+        return cls(tuple(settings.model_dump().items()), n_best, attention, draws(settings))
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Queue:
         """
         job = Job(lines, ask)
         with self.changed:
-            before = sum(len(other.lines) for other in self.waiting)
+            before = sum(len(other.lines) for other in self.waiting if not other.future.cancelled())
             if self.draining:
                 raise Draining("the server is shutting down", self.retry_after(before))
             if before and before + len(lines) > self.bounds.waiting_lines:
@@ -150,6 +153,8 @@ class Queue:
 
     def has_room(self) -> bool:
         ask = self.waiting[0].ask
+        if ask.alone:
+            return False
         return sum(len(job.lines) for job in self.waiting if job.ask == ask) < self.bounds.batch_lines
 
     def take(self) -> list[Job]:
@@ -157,7 +162,7 @@ class Queue:
         left: deque[Job] = deque()
         room = self.bounds.batch_lines
         for job in self.waiting:
-            if not taken or (job.ask == taken[0].ask and len(job.lines) <= room):
+            if not taken or (job.ask == taken[0].ask and not job.ask.alone and len(job.lines) <= room):
                 taken.append(job)
                 room -= len(job.lines)
             else:

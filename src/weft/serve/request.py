@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
@@ -23,6 +24,7 @@ class Limits:
     lines: int = 256
     characters: int = 2000  # of one line
     beam: int = 32  # and n best
+    attention: int = 1 << 24  # weights, of all lines and outputs, where each is as long as its line has characters
 
 
 class Options(BaseModel):
@@ -70,6 +72,8 @@ async def predict_body(request: Request, limits: Limits) -> PredictBody:
     for name, value in (("beam", body.options.beam), ("n_best", body.options.n_best)):
         check_beam(f"options.{name}", value or 1, limits)
     check_lines(body.inputs, limits)
+    if "attention" in body.wanted:
+        check_attention(body, limits)
     for number, line in enumerate(body.inputs):
         if "\n" in line:
             raise invalid(f"inputs[{number}] has a line break; an input is one line")
@@ -77,13 +81,22 @@ async def predict_body(request: Request, limits: Limits) -> PredictBody:
 
 
 async def parameters(request: Request, limits: Limits) -> dict[str, Any]:
-    """The parameters of a LibreTranslate request: a JSON object, or else form fields and query together."""
+    """The parameters of a LibreTranslate request: a JSON object, or else form fields and query together.
+
+    JSON is known by how it begins too, for `curl -d` calls all that it sends a form.
+    """
     request = limited(request, limits)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == "application/json" or media_type.endswith("+json"):
-        return read_json(await request.body())
-    async with request.form(max_files=0) as form:
-        pairs = [*request.query_params.multi_items(), *form.multi_items()]
+    pairs: list[tuple[str, Any]] = fields("query", request.scope["query_string"])
+    if media_type == "multipart/form-data":
+        async with request.form(max_files=0) as form:
+            pairs += form.multi_items()
+    else:
+        body = await request.body()
+        if media_type == "application/json" or media_type.endswith("+json") or body.lstrip().startswith(b"{"):
+            return read_json(body)
+        if media_type == "application/x-www-form-urlencoded":
+            pairs += fields("form", body)
     given: dict[str, Any] = {}
     for name, value in pairs:
         check_characters(f"{name}{value}")
@@ -91,6 +104,14 @@ async def parameters(request: Request, limits: Limits) -> dict[str, Any]:
             raise invalid(f"{name} is given twice")
         given[name] = value
     return given
+
+
+def fields(what: str, encoded: bytes) -> list[tuple[str, str]]:
+    """Names and values of a form or a query, which may have characters beyond ASCII as they are, as `curl -d` sends."""
+    try:
+        return parse_qsl(encoded.decode(), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError as error:
+        raise invalid(f"the {what} is not UTF-8: byte 0x{error.object[error.start]:02x}") from None
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -153,6 +174,17 @@ def check_lines(lines: list[str], limits: Limits) -> None:
 def check_beam(name: str, value: int, limits: Limits) -> None:
     if value > limits.beam:
         raise invalid(f"{name} is {value}; this server allows at most {limits.beam}")
+
+
+def check_attention(body: PredictBody, limits: Limits) -> None:
+    """Raises 400 for more attention than memory may hold: it grows with the square of a line."""
+    longer = max(1.0, body.options.max_ratio or 1.0)
+    weights = int(sum(len(line) ** 2 for line in body.inputs) * body.options.n_best * longer)
+    if weights > limits.attention:
+        raise invalid(
+            f"attention may have {weights:,} weights here; this server allows {limits.attention:,}: ask for fewer or "
+            "shorter lines, or fewer outputs, at a time"
+        )
 
 
 def check_names(given: Iterable[str], known: Iterable[str]) -> None:

@@ -145,6 +145,11 @@ class Strategy:
         return self.made_spans
 
 
+def draws(settings: Search) -> bool:
+    """Whether outputs go by chance, which comes from the seed and the number of the line."""
+    return settings.minimum_bayes_risk > 0 or settings.kind in KINDS["seed"]
+
+
 def controls(target: Vocabulary) -> list[int]:
     """Ids that a source may begin with, but no output holds."""
     found = (target.control(piece) for piece in TOKENS.values())
