@@ -237,7 +237,7 @@ def check(recipe: Recipe, processes: Processes) -> None:
             f"training.batch_tokens is {training.batch_tokens}, too little to be split over "
             f"{processes.number} processes"
         )
-    if training.parallel == "sharded" and not processes.alone and torch.__version__ < (2, 7):
+    if training.parallel == "sharded" and not processes.alone and torch.__version__ < "2.7":
         raise WeftError(
             f"training.parallel is sharded, which needs PyTorch 2.7 or later; this is {torch.__version__}. Expected "
             f"parallel: data, or a newer PyTorch"
