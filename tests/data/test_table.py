@@ -76,3 +76,5 @@ def test_what_is_no_table_is_told_with_line_and_column(tmp_path: Path, text: str
 def test_columns_of_unequal_length_are_refused() -> None:
     with pytest.raises(WeftError, match="the columns have 2, 3 rows"):
         table_of_columns("memory", {"a": [1, 2], "b": [1, 2, 3]}, None)
+    with pytest.raises(WeftError, match="memory: the columns have 2, 3 rows; expected equally many"):
+        table_of_columns("memory", {"date": ["2024-01-01", "2024-01-02"], "a": [1, 2, 3]}, "date")

@@ -64,6 +64,8 @@ def test_columns_in_memory_are_forecast_as_the_file(tmp_path: Path) -> None:
     of_memory = found.predict({"b": values[:, 1], "date": dates, "a": values[:, 0]})
     np.testing.assert_allclose(of_memory.values, found.predict(str(file)).values)
     assert of_memory.times == found.predict(file).times
+    with pytest.raises(WeftError, match="the series is a list; expected a file or columns by their names"):
+        found.predict([1, 2])  # type: ignore[arg-type]
 
 
 def test_quantiles_are_columns_beside_the_forecast(tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ def test_each_line_gets_its_own() -> None:
         ((["a"], None, [[], []], None), "the input ends after 1 line, must goes on"),
         ((["a"], ["x"], None, []), "never ends after 0 lines, the input goes on"),
         ((["a"], "x", None, None), "prefix is one string; expected a list"),
+        ((["a"], [None], None, None), "prefix has None for line 1; expected a string"),
+        ((["a", float("nan")], None, None, None), "the input has nan for line 2; expected a string"),
+        ((["a"], None, None, [None]), "never has None for line 1; expected a list of phrases"),
         ((["a"], None, ["cat"], None), r"must has 'cat' for a line; expected a list of phrases, such as \['cat'\]"),
     ],
 )

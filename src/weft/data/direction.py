@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError
@@ -87,6 +87,8 @@ def directed(lines: list[list[int]], direction: Direction, recipe: Recipe, vocab
 
     Raises WeftError for backward where the model knows only forward.
     """
+    if direction not in get_args(Direction):
+        raise WeftError(f"direction is '{direction}'; expected forward or backward")
     if recipe.data.direction == "both":
         token = tokens(vocabulary)[direction == "backward"]
         return [[token, *ids] if ids else ids for ids in lines]

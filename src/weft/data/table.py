@@ -114,12 +114,13 @@ def table_of_columns(
     columns_of = [
         [number_of(cell, name, row, column, " row ") for row, cell in enumerate(given[column], 1)] for column in wanted
     ]
-    lengths = {len(column) for column in columns_of}
+    clock = [] if time is None else list(given[time])
+    lengths = {len(column) for column in ([*columns_of, clock] if time is not None else columns_of)}
     if len(lengths) != 1:
         raise WeftError(f"{name}: the columns have {', '.join(map(str, sorted(lengths)))} rows; expected equally many")
     times = None
     if time is not None:
-        found = [time_of(cell, f"{name}: row {row}: column '{time}'") for row, cell in enumerate(given[time], 1)]
+        found = [time_of(cell, f"{name}: row {row}: column '{time}'") for row, cell in enumerate(clock, 1)]
         times = np.array(found, "datetime64[us]")
         if (falls := np.flatnonzero(np.diff(times) <= np.timedelta64(0))).size:
             row = int(falls[0]) + 2

@@ -11,6 +11,7 @@ from weft.data.vocabulary import Vocabulary
 from weft.errors import WeftError, counted
 from weft.search.phrases import Phrase
 
+ENDED = object()  # in place of a line, where there are no more
 ANCHOR = "\ue000"  # for private use: what follows it is written as it is inside a sentence
 
 
@@ -54,23 +55,24 @@ def check_room(
 
 def lines_of(
     texts: Iterable[str],
-    prefix: Iterable[str] | None,
-    must: Iterable[Sequence[str]] | None,
-    never: Iterable[Sequence[str]] | None,
+    prefix: Iterable[str] | None = None,
+    must: Iterable[Sequence[str]] | None = None,
+    never: Iterable[Sequence[str]] | None = None,
 ) -> Iterator[Line]:
-    """Each text with what belongs to it, as they come; WeftError where one of them ends before another."""
+    """Each text with what belongs to it, as they come; WeftError where one is no text or ends before another."""
     given = {"the input": texts, "prefix": prefix, "must": must, "never": never}
     for name, values in given.items():
         if isinstance(values, str):
             raise WeftError(f"{name} is one string; expected a list with something for each line")
     columns: dict[str, Iterator[Any]] = {name: iter(values) for name, values in given.items() if values is not None}
     for number in count():
-        row: dict[str, Any] = {name: next(values, None) for name, values in columns.items()}
-        if None in row.values():
+        row: dict[str, Any] = {name: next(values, ENDED) for name, values in columns.items()}
+        if any(value is ENDED for value in row.values()):
             break
-        must_hold, never_holds = (phrases_of(name, row.get(name, ())) for name in ("must", "never"))
-        yield Line(number, row["the input"], row.get("prefix", ""), must_hold, never_holds)
-    ended, longer = ([name for name, value in row.items() if (value is None) == none] for none in (True, False))
+        text, prefix = (checked(name, number, row.get(name, "")) for name in ("the input", "prefix"))
+        must_hold, never_holds = (phrases_of(name, number, row.get(name, ())) for name in ("must", "never"))
+        yield Line(number, text, prefix, must_hold, never_holds)
+    ended, longer = ([name for name, value in row.items() if (value is ENDED) == none] for none in (True, False))
     if longer:
         raise WeftError(
             f"{ended[0]} ends after {counted(number, 'line')}, {longer[0]} goes on: each line needs its own, "
@@ -78,10 +80,24 @@ def lines_of(
         )
 
 
-def phrases_of(name: str, phrases: Sequence[str]) -> list[str]:
+def checked(name: str, number: int, text: Any) -> str:
+    """The text; WeftError where it is none."""
+    if not isinstance(text, str):
+        raise WeftError(f"{name} has {text!r} for line {number + 1}; expected a string")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = f"{ord(text[error.start]):04X}"
+        raise WeftError(f"{name} has U+{half} in line {number + 1}, which is no character of any text") from None
+    return text
+
+
+def phrases_of(name: str, number: int, phrases: Any) -> list[str]:
     if isinstance(phrases, str):
         raise WeftError(f"{name} has {phrases!r} for a line; expected a list of phrases, such as [{phrases!r}]")
-    return [phrase.strip() for phrase in phrases if phrase.strip()]
+    if not isinstance(phrases, Iterable):
+        raise WeftError(f"{name} has {phrases!r} for line {number + 1}; expected a list of phrases")
+    return [text.strip() for phrase in phrases if (text := checked(name, number, phrase)).strip()]
 
 
 class Writer:

@@ -106,6 +106,8 @@ class SeriesModel:
         wanted = [*self.scaler.columns, *self.scaler.known]
         if isinstance(series, str | Path):
             return read_table(str(series), self.settings.time, wanted)
+        if not isinstance(series, Mapping) and not hasattr(series, "columns"):
+            raise WeftError(f"the series is a {type(series).__name__}; expected a file or columns by their names")
         return table_of_columns(
             "the series", {str(key): list(series[key]) for key in series}, self.settings.time, wanted
         )

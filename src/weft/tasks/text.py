@@ -33,7 +33,7 @@ from weft.search.hypothesis import Hypothesis
 from weft.search.run import search
 from weft.search.score import score
 from weft.tasks import labels, narrowed
-from weft.tasks.line import Encoded, Line, Writer, lines_of
+from weft.tasks.line import Encoded, Line, Writer, checked, lines_of
 from weft.tasks.members import check_member, check_target, pieces_of
 from weft.tasks.prediction import Prediction
 from weft.tasks.risk import by_utility
@@ -303,7 +303,7 @@ class Model:
             what = "an ensemble" if self.has_source else "a language model"
             raise WeftError(f"{what} has no vector of a line")
         with answering(self.network):
-            rest, found = (Line(number, text) for number, text in enumerate(lines)), []
+            rest, found = lines_of(lines), []
             while block := list(islice(rest, self.reads.block)):
                 sources = self.reads.encoded(block, direction)
                 sizes = [len(source) and len(source) + 1 for source in sources]
@@ -319,9 +319,9 @@ class Model:
     ) -> list[Scored]:
         """How probable each pair's target is, given its source; in order, and exactly."""
         given = list(pairs)
-        lines = [Line(number, source) for number, (source, _) in enumerate(given)]
+        lines = list(lines_of(source for source, _ in given))
         sources = [line.sources for line in self.encoded(lines, direction)]
-        targets = self.target.encode_lines([target for _, target in given])
+        targets = self.target.encode_lines([checked("target", row, target) for row, (_, target) in enumerate(given)])
         if self.recipe.tags == "labels":
             targets = [told(ids, self.target.size) for ids in targets]
         scored = [Scored([], [])] * len(given)
