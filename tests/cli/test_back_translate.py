@@ -47,6 +47,7 @@ def test_each_line_gets_the_models_output_as_its_source(
     code, out, told = run_weft("back-translate", model, lines_file)
     assert (code, pairs(out)) == (0, expected(model))
     assert told.startswith("weft: 4 pairs; ") and "cut off at the length cap" in told
+    assert run_weft("back-translate", model, lines_file, "-o", "-")[1] == out
     assert run_weft("back-translate", model, lines_file, "-o", tmp_path / "pairs.tsv")[:2] == (0, "")
     assert (tmp_path / "pairs.tsv").read_text() == out
     _, greedy, _ = run_weft("back-translate", model, lines_file, "--beam", 1)

@@ -16,7 +16,10 @@ main()
 
 
 BUFFERED = os.environ | {"PYTHONUNBUFFERED": ""}
-VERSION = [sys.executable, "-c", "import sys; sys.argv[1:] = ['--version']; from weft.cli.main import main; main()"]
+VERSION, HELP = (
+    [sys.executable, "-c", f"import sys; sys.argv[1:] = {words}; from weft.cli.main import main; main()"]
+    for words in (["--version"], ["recipe", "--help"])
+)
 
 
 def test_a_command_looks_for_garbage_seldom_and_not_when_it_leaves():
@@ -25,9 +28,10 @@ def test_a_command_looks_for_garbage_seldom_and_not_when_it_leaves():
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")  # noqa: PTH110
-def test_a_full_disk_is_told_of_when_the_last_of_the_output_is_written():
+@pytest.mark.parametrize("command", [VERSION, HELP])
+def test_a_full_disk_is_told_of_when_the_last_of_the_output_is_written(command):
     with open("/dev/full", "wb") as full:
-        result = subprocess.run(VERSION, stdout=full, stderr=subprocess.PIPE, text=True, env=BUFFERED)
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=BUFFERED)
     assert (result.returncode, result.stderr) == (2, "weft: standard output: No space left on device\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -37,6 +38,10 @@ class Arguments(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise WeftError(f"{message}; {self.hint()}")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        sys.stdout.flush()  # the help, while a failure can still be told
+        super().exit(status, message)
 
     def hint(self) -> str:
         return f"{self.prog} --help says what it takes"

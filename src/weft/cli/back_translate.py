@@ -35,7 +35,7 @@ def parser() -> Arguments:
     )
     verb.add_argument("model", metavar="RUN", help="a model from target to source, or one that goes both ways")
     verb.add_argument("file", metavar="FILE", help="lines of the target language, also .gz, .zst, .xz; '-' is stdin")
-    verb.add_argument("-o", "--out", metavar="PAIRS.tsv", help="source TAB target lines; standard output without it")
+    verb.add_argument("-o", "--out", metavar="PAIRS.tsv", help="source TAB target lines; without it, or as '-', stdout")
     how = verb.add_mutually_exclusive_group()
     how.add_argument("--sample", action="store_true", help="draw each source from the model (Edunov et al. 2018)")
     how.add_argument("--beam", type=int, metavar="N", help="search for the best source (default: as the recipe says)")
@@ -164,8 +164,9 @@ def checked_tag(tag: str | None) -> str:
 
 def checked_place(out: str | None) -> Path | None:
     from weft.cli.evaluate import check_place
+    from weft.data.lines import STDIN
 
-    if out is None:
+    if out is None or out == STDIN:
         return None
     path = Path(out)
     if path.suffix in OTHER_FORMATS:
