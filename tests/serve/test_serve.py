@@ -175,6 +175,8 @@ def test_translate_takes_json_a_form_multipart_and_a_query(client: TestClient, t
     assert client.post("/translate", data=given).json() == expected
     assert client.post("/translate", files={name: (None, value) for name, value in given.items()}).json() == expected
     assert client.post("/translate", params=given).json() == expected
+    as_curl_sends_it = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert client.post("/translate", content=json.dumps(given), headers=as_curl_sends_it).json() == expected
 
 
 @pytest.mark.parametrize("q", ["é; def", "%C3%A9;+def"])

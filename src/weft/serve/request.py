@@ -78,17 +78,22 @@ async def predict_body(request: Request, limits: Limits) -> PredictBody:
 
 
 async def parameters(request: Request, limits: Limits) -> dict[str, Any]:
-    """The parameters of a LibreTranslate request: a JSON object, or else form fields and query together."""
+    """The parameters of a LibreTranslate request: a JSON object, or else form fields and query together.
+
+    JSON is known by how it begins too, for `curl -d` calls all that it sends a form.
+    """
     request = limited(request, limits)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == "application/json" or media_type.endswith("+json"):
-        return read_json(await request.body())
     pairs: list[tuple[str, Any]] = fields("query", request.scope["query_string"])
-    if media_type == "application/x-www-form-urlencoded":
-        pairs += fields("form", await request.body())
-    else:
+    if media_type == "multipart/form-data":
         async with request.form(max_files=0) as form:
             pairs += form.multi_items()
+    else:
+        body = await request.body()
+        if media_type == "application/json" or media_type.endswith("+json") or body.lstrip().startswith(b"{"):
+            return read_json(body)
+        if media_type == "application/x-www-form-urlencoded":
+            pairs += fields("form", body)
     given: dict[str, Any] = {}
     for name, value in pairs:
         check_characters(f"{name}{value}")
