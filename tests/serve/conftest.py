@@ -31,7 +31,7 @@ SETTINGS = {
     "model": {"width": 12, "encoder": STACK, "decoder": {"kind": "rnn", "width": 10, "attention": {"width": 6}}},
     "search": {"beam": 3, "max_ratio": 1.0, "max_extra": 4},
 }
-LIMITS = Limits(body_bytes=4000, lines=5, characters=40, beam=6)
+LIMITS = Limits(body_bytes=4000, lines=5, characters=40, beam=6, attention=9000)
 
 
 @pytest.fixture(scope="session")

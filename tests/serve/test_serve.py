@@ -107,6 +107,7 @@ def test_options_change_the_search(client: TestClient) -> None:
         ({"inputs": ["a"], "options": {"n_best": 7}}, "options.n_best is 7"),
         ({"inputs": ["a"], "options": {"max_extra": 10**9}}, "options.max_extra is 1000000000"),
         ({"inputs": ["a"], "return": ["beam_tree"]}, "return.0 is 'beam_tree'"),
+        ({"inputs": ["a" * 40], "return": ["attention"], "options": {"n_best": 6}}, "attention may have 9,600 weights"),
         ({"inputs": ["a"] * 6}, "request (6 lines) exceeds text limit (5 lines)"),
         ({"inputs": ["a", "b" * 41]}, "line 2 (41 characters) exceeds text limit (40 characters a line)"),
         ({"inputs": ["a", "b\nc"]}, "inputs[1] has a line break"),
@@ -450,7 +451,8 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, caps
 def test_the_page_of_the_interface_says_what_one_request_may_ask_for() -> None:
     page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text("utf-8")
     limits, options = Limits(), ", ".join(f"`{name}`" for name in Options.model_fields)
-    assert f"{limits.lines} lines, {limits.characters:,} characters a line, or {limits.beam} for" in page
+    assert f"{limits.lines} lines, {limits.characters:,} characters a line, {limits.beam} for" in page
+    assert f"{limits.attention:,} weights of attention" in page
     assert f"lines are waiting ({Bounds().waiting_lines:,})" in page
     assert f"| `options` | {options};" in page
     assert limits.body_bytes == 1 << 20

@@ -24,6 +24,7 @@ class Limits:
     lines: int = 256
     characters: int = 2000  # of one line
     beam: int = 32  # and n best
+    attention: int = 1 << 24  # weights, of all lines and outputs, where each is as long as its line has characters
 
 
 class Options(BaseModel):
@@ -71,6 +72,8 @@ async def predict_body(request: Request, limits: Limits) -> PredictBody:
     for name, value in (("beam", body.options.beam), ("n_best", body.options.n_best)):
         check_beam(f"options.{name}", value or 1, limits)
     check_lines(body.inputs, limits)
+    if "attention" in body.wanted:
+        check_attention(body, limits)
     for number, line in enumerate(body.inputs):
         if "\n" in line:
             raise invalid(f"inputs[{number}] has a line break; an input is one line")
@@ -171,6 +174,17 @@ def check_lines(lines: list[str], limits: Limits) -> None:
 def check_beam(name: str, value: int, limits: Limits) -> None:
     if value > limits.beam:
         raise invalid(f"{name} is {value}; this server allows at most {limits.beam}")
+
+
+def check_attention(body: PredictBody, limits: Limits) -> None:
+    """Raises 400 for more attention than memory may hold: it grows with the square of a line."""
+    longer = max(1.0, body.options.max_ratio or 1.0)
+    weights = int(sum(len(line) ** 2 for line in body.inputs) * body.options.n_best * longer)
+    if weights > limits.attention:
+        raise invalid(
+            f"attention may have {weights:,} weights here; this server allows {limits.attention:,}: ask for fewer or "
+            "shorter lines, or fewer outputs, at a time"
+        )
 
 
 def check_names(given: Iterable[str], known: Iterable[str]) -> None:
