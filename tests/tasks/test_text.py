@@ -67,8 +67,9 @@ def test_blocks_do_not_matter(model: Model, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_empty_line_is_answered_with_one(model: Model) -> None:
-    first, second = model.predict(["", "ab"])
-    assert (first.text, first.finish_reason, first.tokens) == ("", "empty", [])
+    *empty, second = model.predict(["", " ", "\u3000\t", "ab"])
+    for one in empty:
+        assert (one.text, one.finish_reason, one.tokens) == ("", "empty", [])
     assert second.finish_reason in ("end", "length")
 
 

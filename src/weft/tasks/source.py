@@ -53,7 +53,7 @@ class TokenSource:
         self.gaps = GapCheck(recipe.data.gaps, vocabulary) if recipe.data.gaps else None
 
     def encoded(self, lines: Sequence[Line], direction: Direction) -> Sequence[Any]:
-        texts = [line.text for line in lines]
+        texts = [line.text if line.text.strip() else "" for line in lines]  # as nothing is learnt of spaces alone
         if self.recipe.tags in ("words", "both"):
             texts = [" ".join(text.split()) for text in texts]
         ids = self.vocabulary.encode_lines(texts)
