@@ -364,6 +364,7 @@ SETUPS: dict[str, Setup] = {
     "labels read off nothing": labels,
     "a window that sees nothing": labels,
     "a first label": labels_learnt,
+    "the way between lines that get labels": labels_learnt,
     "an order of predicted labels": labels_learnt,
     "labels beside other outputs": labels_learnt,
     "no pair with two sides": holds("words.tsv", "ab\t\n\tA B\n \t \n"),

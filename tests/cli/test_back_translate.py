@@ -192,7 +192,7 @@ def test_more_pieces_than_the_other_side_needs_speak_for_the_other_direction(tmp
             "pairs.tsv.gz: what is written are tab-separated pairs; name it pairs.tsv",
         ),
         (["mono.txt", "--tag", "two words"], "--tag is 'two words'; expected one word, such as '[BT]'"),
-        (["mono.txt", "--tag", ""], "--tag is ''; expected one word"),
+        (["mono.txt", "--tag", ""], "--tag is empty; expected TOKEN"),
         (["mono.txt", "--seed", "3"], "--seed is 3, but nothing is drawn without --sample"),
         (["mono.txt", "--beam", "0"], "search.beam is 0"),
     ],

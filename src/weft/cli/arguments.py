@@ -17,6 +17,9 @@ class Arguments(argparse.ArgumentParser):
         options, unknown = self.parse_known_args(arguments)
         if unknown:
             raise WeftError(self.refused(*unknown[0].split("=", 1), *unknown[1:]))
+        for action in self._actions:
+            if action.option_strings and action.nargs is None and getattr(options, action.dest, None) == "":
+                raise WeftError(f"{action.option_strings[0]} is empty; expected {action.metavar or 'a value'}")
         return options
 
     def refused(self, word: str, *after: str) -> str:

@@ -53,6 +53,9 @@ def said(model: Model, vectors: Tensor, length: int, **options: Any) -> list[Pre
 
     Caps on its length go by that of a source of `length` pieces. WeftError where the decoder sees more than a vector.
     """
+    if model.recipe.tags:
+        kind = model.recipe.model.decoder.kind
+        raise WeftError(f"model.decoder.kind is {kind}, which says nothing of a vector alone")
     if not model.recipe.model.sees_context_only:
         raise WeftError("this model's decoder looks at more than one vector; it needs model.decoder.attention: null")
     strategy = model.strategy(1, options)
