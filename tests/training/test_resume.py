@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import weft
 from weft.errors import WeftError
+from weft.models.directory import read_tensors
 from weft.training.average import average
 from weft.training.start import Start
 from weft.training.train import Interrupted
@@ -203,6 +205,23 @@ def test_an_average_asked_for_later_is_made(recipe_file: Write) -> None:
     weft.train(recipe, "training.average=2", say=quiet)
     log = (recipe.parent / "runs/run/log.jsonl").read_text()
     assert log.count("average of the last 2 checkpoints") == 1
+
+
+def test_without_the_average_the_run_is_its_best_checkpoint_again(
+    recipe_file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([3.0, 2.0, 2.5, 1.0])  # three validations and the average
+    monkeypatch.setattr(Validation, "deciding", lambda *_: next(scores))
+    recipe = recipe_file("rnn", average=2)
+    weft.train(recipe, say=quiet)
+    run = recipe.parent / "runs/run"
+    best = read_tensors(run / "checkpoints/00000016.safetensors")
+    averaged = read_tensors(run / "model.safetensors")
+    assert any(not torch.equal(averaged[name], tensor) for name, tensor in best.items())
+    weft.train(recipe, "training.average=0", say=quiet)
+    assert "2 (step 16)" in (run / "card.md").read_text()
+    alone = read_tensors(run / "model.safetensors")
+    assert all(torch.equal(alone[name], tensor) for name, tensor in best.items())
 
 
 def test_a_model_without_a_state_is_not_trained_over(recipe_file: Write, tmp_path: Path) -> None:

@@ -110,6 +110,8 @@ class Trainer:
         step, count = self.progress.step, self.settings.average
         if before is not None and (before.step, before.average) == (step, count):
             return before
+        if self.processes.first:  # an average that an earlier end has put there is not the one that is asked for now
+            checkpoint.forget_ending(self.folder, self.recipe.validation.every, self.progress.best_step)
         if step % self.recipe.validation.every or self.progress.best is None:
             self.validate()
         if self.progress.best is None:
