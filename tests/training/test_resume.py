@@ -234,6 +234,35 @@ def test_a_model_without_a_state_is_not_trained_over(recipe_file: Write, tmp_pat
     assert (tmp_path / "mean/model.safetensors").read_bytes() == before
 
 
+def test_a_finished_run_without_its_state_is_not_trained_over(recipe_file: Write) -> None:
+    recipe = recipe_file("rnn", steps=2)
+    weft.train(recipe, say=quiet)
+    run = recipe.parent / "runs/run"
+    shutil.rmtree(run / "training")
+    before = (run / "model.safetensors").read_bytes()
+    for again in (recipe, run):
+        with pytest.raises(WeftError, match="no state to go on from"):
+            weft.train(again, "training.steps=2", say=quiet)
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+def test_copies_beside_states_and_checkpoints_are_left_alone(recipe_file: Write) -> None:
+    recipe = recipe_file("rnn", keep_last=1, keep_best=1)
+    weft.train(recipe, "name=whole", say=quiet)
+    weft.train(recipe, "name=cut", "training.steps=8", say=quiet)
+    cut = recipe.parent / "runs/cut"
+    state, checkpoint = cut / "training/state-00000008", cut / "checkpoints/00000008.safetensors"
+    copies = state.with_name("state-00000008.copy"), checkpoint.with_name("mine.safetensors")
+    shutil.copytree(state, copies[0])
+    shutil.copyfile(checkpoint, copies[1])
+    weft.train(recipe, "name=cut", "training.steps=16", say=quiet)
+    weft.train(recipe, "name=cut", say=quiet)
+    assert (copies[0] / "progress.json").is_file() and copies[1].is_file()
+    shutil.rmtree(copies[0])
+    copies[1].unlink()
+    assert tensors(cut) == tensors(recipe.parent / "runs/whole")
+
+
 def test_stopping_saves_and_says_how_to_go_on(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = recipe_file("rnn")
     validate = Trainer.validate

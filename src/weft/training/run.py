@@ -51,7 +51,8 @@ def check_place(folder: Path) -> None:
         return
     if not folder.is_dir() or any(not file.name.startswith(".") for file in folder.iterdir()) != is_run(folder):
         raise WeftError(f"{folder} is in the way: it is there, but not a run; choose another with name=... or out=...")
-    if (folder / directory.WEIGHTS).exists() and not (folder / LOCK).exists():
+    done = (folder / directory.CARD).exists() or not (folder / LOCK).exists()
+    if done and (folder / directory.WEIGHTS).exists():
         raise WeftError(f"{folder} holds a model, but no state to go on from; start another run with name=...")
 
 
