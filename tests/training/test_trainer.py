@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -241,3 +244,24 @@ def test_validation_searches_plainly_whatever_the_recipes_search_is(recipe_file:
     search = "search={kind: diverse, beam: 4, groups: 2, minimum_bayes_risk: 0}"
     weft.train(recipe, search, say=quiet)
     assert records(recipe.parent / "runs/run", "validation")
+
+
+def test_a_run_outlives_its_terminal(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    recipe = recipe_file("rnn", steps=3)
+    monkeypatch.setattr(sys, "stderr", Closed())
+    weft.train(recipe)
+    run = recipe.parent / "runs/run"
+    assert [record["step"] for record in records(run, "end")] == [3] and (run / "card.md").is_file()
+
+
+def test_a_file_elsewhere_that_is_gone_is_named(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(self: Trainer) -> None:
+        Path("elsewhere.bin").read_bytes()
+
+    monkeypatch.setattr(Trainer, "validate", missing)
+    with pytest.raises(WeftError, match=r"^elsewhere.bin: No such file or directory$"):
+        weft.train(recipe_file("rnn", steps=3), say=quiet)

@@ -19,6 +19,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
@@ -43,10 +44,29 @@ class Listener(Protocol):
 def listeners(run_folder: Path, total_steps: int) -> list[Listener]:
     """The log of the run, what is shown on standard error, and TensorBoard's files where it is installed."""
     shown: Listener = Display(total_steps) if sys.stderr.isatty() else Lines(total_steps)
-    heard: list[Listener] = [Log(run_folder / "log.jsonl"), shown]
+    heard: list[Listener] = [Log(run_folder / "log.jsonl"), WhileSeen(shown)]
     if find_spec("tensorboard"):
         heard.append(TensorBoard(run_folder / "tensorboard"))
     return heard
+
+
+class WhileSeen:
+    """Another listener for as long as there is something that it writes to: a run outlives its terminal or its pipe."""
+
+    def __init__(self, shown: Listener) -> None:
+        self.shown = shown
+        self.seen = True
+
+    def __call__(self, record: Record) -> None:
+        try:
+            if self.seen:
+                self.shown(record)
+        except OSError:
+            self.seen = False
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self.shown.close()
 
 
 class Log:
