@@ -144,6 +144,13 @@ def test_the_third_in_a_row_stops_with_the_batch(recipe_file: Write, monkeypatch
         assert pair["source"] == pair["target"][::-1]
 
 
+@pytest.mark.parametrize("model", ["rnn", "transformer"])
+def test_what_the_model_says_may_be_no_number(recipe_file: Write, model: str) -> None:
+    recipe = recipe_file(model, optimizer={"learning_rate": 1e30}, schedule={"warmup": 0})
+    with pytest.raises(WeftError, match="3 steps in a row gave loss nan"):
+        weft.train(recipe, "training.feeding={kind: free_running, choose: sample}", say=quiet)
+
+
 def test_best_and_last_checkpoints_are_kept_and_the_run_is_its_best(recipe_file: Write) -> None:
     recipe = recipe_file("lstm", steps=60, keep_last=2, keep_best=2)
     weft.train(recipe, "validation.every=5", say=quiet)
