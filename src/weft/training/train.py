@@ -132,7 +132,7 @@ def trained(
             raise Interrupted(f"{trainer.stopped}; saved at step {step}. Go on with: weft train {folder}")
         progress, outcome = trainer.progress, ending
         if recipe.tags and isinstance(data, Prepared):
-            fit = partial(calibrate, folder, data.dev, settings.batch_tokens)
+            fit = partial(calibrate, folder, data.dev, settings.batch_tokens, str(place))
             say(processes.from_first("fitting a temperature", fit))
         processes.from_first("writing the card", lambda: card.write(folder, recipe, progress, outcome, data.counts))
     pixels = recipe.model.decoder.kind == "pixels"
