@@ -137,6 +137,15 @@ def test_lines_are_few_and_validations_all_there():
     ]
 
 
+def test_time_left_is_until_the_last_step_there_will_be():
+    clock, stream = Clock(), io.StringIO()
+    lines = Lines(100_000, stream, every=1, clock=clock)
+    for step, last in ((10, 100_000), (20, 50)):
+        clock.now = float(step)
+        lines(train(step) | {"last_step": last})
+    assert "step 20 of 50 " in stream.getvalue() and stream.getvalue().endswith("0:30 left\n")
+
+
 def test_durations():
     assert [duration(seconds) for seconds in (7, 247, 3723, 100000)] == ["0:07", "4:07", "1:02:03", "1 day 3:46"]
 

@@ -21,7 +21,7 @@ from weft.errors import WeftError
 from weft.models.directory import read_tensors
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.ends import SoftmaxOutput
-from weft.training import validation
+from weft.training import trainer, validation
 from weft.training.checkpoint import checkpoints
 from weft.training.trainer import Trainer
 
@@ -163,6 +163,24 @@ def test_best_and_last_checkpoints_are_kept_and_the_run_is_its_best(recipe_file:
     model = read_tensors(run / "model.safetensors")
     of_best = read_tensors(next(one.path for one in kept if one.step == best[0]))
     assert all(torch.equal(model[name], of_best[name]) for name in model)
+
+
+def test_the_last_step_is_known_after_one_epoch(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "REPORT_EVERY", 5)
+    recipe = recipe_file("rnn", steps=1000, epochs=3)
+    weft.train(recipe, say=quiet)
+    run = recipe.parent / "runs/run"
+    (end,) = records(run, "end")
+    said = {record["epoch"]: record["last_step"] for record in records(run, "train")}
+    assert said[0] == 1000 and said[2] == pytest.approx(end["step"], rel=0.1)
+
+
+def test_minutes_bound_the_last_step(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "REPORT_EVERY", 5)
+    recipe = recipe_file("rnn", steps=10**9, minutes=0.02)
+    weft.train(recipe, say=quiet)
+    told = records(recipe.parent / "runs/run", "train")
+    assert all(record["step"] <= record["last_step"] < 10**6 for record in told)
 
 
 def test_patience_ends_the_run(recipe_file: Write) -> None:

@@ -4,7 +4,8 @@ A record is a dict with an "event"; every listener is given every record. The ev
 
 start       time (ISO 8601), message where there is one
 resume      what was recorded of later steps no longer holds
-train       epoch, loss (nats per target token), learning_rate, tokens_per_second, gradient_norm, seconds
+train       epoch, last_step (where it ends at the latest, as far as is known), loss (nats per target token),
+            learning_rate, tokens_per_second, gradient_norm, seconds
 validation  loss, scores {metric: value}, best (whether it is, so far), samples [{source, target, output}]
 skip        reason
 note        message; has no step
@@ -114,6 +115,7 @@ class Pace:
             self.recent = ()
         if record["event"] in {"start", "resume", "train"}:
             self.recent = (*self.recent, (self.clock(), record["step"]))[-RECENT:]
+            self.total_steps = record.get("last_step", self.total_steps)
 
     def left(self) -> str:
         """`1:02:03 left`, or nothing while there is too little to reckon from."""

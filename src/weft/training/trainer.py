@@ -137,7 +137,8 @@ class Trainer:
             self.update(rows, batch, tokens, report)
             progress.position += 1
             if progress.step % REPORT_EVERY == 0 and report.tokens:
-                self.tell("train", step=progress.step, epoch=progress.epoch, **report.record())
+                last_step = self.last_step(elapsed())
+                self.tell("train", step=progress.step, epoch=progress.epoch, last_step=last_step, **report.record())
                 report = Report(elapsed)
             validated = progress.step % self.recipe.validation.every == 0
             if validated:
@@ -196,6 +197,16 @@ class Trainer:
         if validation.patience is not None and progress.waited >= validation.patience:
             return f"no better {validation.metric} in {counted(progress.waited, 'validation')}"
         return ""
+
+    def last_step(self, elapsed: float) -> int:
+        """The step that steps, epochs or minutes end the run at, as far as can be told; of epochs that is after one."""
+        settings, progress = self.settings, self.progress
+        last = float(settings.steps)
+        if settings.epochs is not None and progress.epoch:
+            last = min(last, settings.epochs * (progress.step - progress.position) / progress.epoch)
+        if settings.minutes is not None:
+            last = min(last, progress.step * 60 * settings.minutes / max(1e-9, elapsed))
+        return max(progress.step, round(last))
 
     def update(self, rows: Rows, batch: Batch, tokens: int, report: Report) -> None:
         """One step of the optimiser over the whole batch, or none where its gradient is no number."""
