@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import weft
+from weft.data.batch import Batch
 from weft.errors import WeftError
 from weft.models.directory import read_tensors
 from weft.training.average import average
@@ -244,6 +245,15 @@ def test_a_finished_run_without_its_state_is_not_trained_over(recipe_file: Write
         with pytest.raises(WeftError, match="no state to go on from"):
             weft.train(again, "training.steps=2", say=quiet)
     assert (run / "model.safetensors").read_bytes() == before
+
+
+def test_fewer_micro_batches_may_be_asked_for_later(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = recipe_file("rnn")
+    weft.train(recipe, "training.steps=4", "training.accumulate=4", say=quiet)
+    parts, divided = [], Batch.parts
+    monkeypatch.setattr(Batch, "parts", lambda self, count: parts.append(count) or divided(self, count))
+    weft.train(recipe, "training.steps=6", "training.accumulate=2", say=quiet)
+    assert set(parts) == {2}
 
 
 def test_copies_beside_states_and_checkpoints_are_left_alone(recipe_file: Write) -> None:

@@ -45,7 +45,7 @@ class Progress:
     best: float | None = None
     best_step: int = 0
     waited: int = 0  # validations since the best
-    micro_batches: int = 1
+    micro_batches: int = 1  # that an update is split into for memory to suffice
     bad_steps: int = 0  # skipped in a row
     skipped: int = 0
     seconds: float = 0.0

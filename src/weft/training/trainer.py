@@ -65,7 +65,7 @@ class Trainer:
         self.order = self.examples.order
         self.learning_rate = LearningRate(self.settings)
         self.optimizer = make_optimizer(recipe, parallel.trained)
-        self.progress = Progress(micro_batches=self.settings.accumulate, data=data.fingerprint)
+        self.progress = Progress(data=data.fingerprint)
         self.stop_wanted = ""
         self.stopped = ""  # why all processes do stop
 
@@ -87,7 +87,6 @@ class Trainer:
             self.processes.from_first("trial of a validation", self.validation.try_out)
         else:
             self.progress = resumed
-            self.progress.micro_batches = max(resumed.micro_batches, self.settings.accumulate)
             self.learning_rate.resume(resumed.plateau)
             self.tell("resume", step=resumed.step)
 
@@ -229,7 +228,7 @@ class Trainer:
     @property
     def parts(self) -> int:
         """The micro-batches of one process."""
-        return -(-self.progress.micro_batches // self.processes.number)
+        return -(-max(self.progress.micro_batches, self.settings.accumulate) // self.processes.number)
 
     def gradient(self, rows: Rows, batch: Batch, tokens: int) -> float:
         """The mean loss of the whole batch of which this is a part; its gradient is left in the parameters."""
