@@ -1,5 +1,7 @@
+import importlib.util
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -176,3 +178,17 @@ def test_tensorboard_hides_what_a_resumed_run_does_again(tmp_path):
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 1.25), (2, 1.25), (3, 0.5)]
     assert events.Scalars("dev/unit_error_rate")[0].value == 7.5
+
+
+def test_a_recipe_reads_a_log_with_a_line_that_was_cut_off(tmp_path, monkeypatch):
+    path = Path(__file__).parents[2] / "recipes/start/compare.py"
+    spec = importlib.util.spec_from_file_location("compare", path)
+    compare = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(compare)
+    monkeypatch.setattr(compare, "OUT", tmp_path)
+    (tmp_path / "lm").mkdir()
+    cut = '{"event": "train", "st\n{"event": "resume", "step": 0}\n'
+    (tmp_path / "lm/log.jsonl").write_text(
+        cut + json.dumps({"event": "validation", "step": 4, "scores": {"bleu_tokenized": 3.0}}) + "\n"
+    )
+    assert compare.curve("lm") == [(4, 3.0)]
