@@ -24,6 +24,7 @@ import yaml
 
 import weft
 from weft.files import write_text
+from weft.look.curves import read_log
 from weft.tasks.series import SeriesModel
 
 HERE = Path(__file__).resolve().parent
@@ -141,8 +142,8 @@ def trained(plan: dict[str, Any], folder: Path, candidate: int, seed: int, setti
         *settings,
         say=lambda line: None,
     )
-    log = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
-    dev = min(record["scores"]["mse"] for record in log if record["event"] == "validation")
+    validated = [one["scores"]["mse"] for one in read_log(folder / "log.jsonl") if one["event"] == "validation"]
+    dev = min(mse for mse in validated if mse is not None)
     parameters = sum(parameter.numel() for parameter in model.network.parameters())
     trial = Trial(candidate, seed, dev, time.process_time() - began, parameters)
     write_text(kept, json.dumps(asdict(trial), indent=1))

@@ -26,6 +26,7 @@ import weft.recipe
 from weft.data.read import read_pairs
 from weft.files import write_text
 from weft.look.canvas import ACCENT, INK, PALE, QUIET, SECOND, new_figure, save, style, written
+from weft.look.curves import read_log
 from weft.metrics.breakdown import Item, by_length
 from weft.tasks.evaluate import evaluate, items
 
@@ -104,7 +105,7 @@ def climbed(base: Path, rung: dict[str, Any], seed: int, out: Path, settings: Se
         for item, prediction in zip(found.items, found.predictions, strict=True)
     ]
     buckets = by_length(judged, metric, recipe.target_language)
-    log = [json.loads(line) for line in (out / name / "log.jsonl").read_text("utf-8").splitlines()]
+    log = read_log(out / name / "log.jsonl")
     result = Result(
         rung=rung["name"],
         title=rung["title"],

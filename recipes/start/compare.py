@@ -7,7 +7,6 @@ Needs Multi30k under data/ (recipes/README.md). Runs, start.md and start.png go 
 
 from __future__ import annotations
 
-import json
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from weft.data.lines import read_lines
 from weft.data.read import read_pairs
 from weft.files import write_text
 from weft.look.canvas import ACCENT, INK, QUIET, SECOND, new_figure, save, style
+from weft.look.curves import read_log
 from weft.tasks.evaluate import evaluate, items
 
 HERE = Path(__file__).resolve().parent
@@ -49,7 +49,7 @@ def main() -> None:
 
 def curve(name: str) -> list[tuple[int, float]]:
     """BLEU on the development set by step."""
-    records = map(json.loads, (OUT / name / "log.jsonl").read_text("utf-8").splitlines())
+    records = read_log(OUT / name / "log.jsonl")
     return [
         (record["step"], record["scores"]["bleu_tokenized"]) for record in records if record["event"] == "validation"
     ]

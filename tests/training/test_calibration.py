@@ -77,7 +77,7 @@ def test_again_is_the_same(run: Path) -> None:
     before = float(weft.load(run).network.decoder.temperature)
     recipe = weft.load(run).recipe
     data = prepare(recipe, None, report=lambda line: None)
-    told = calibrate(run, data.dev, recipe.training.batch_tokens)
+    told = calibrate(run, data.dev, recipe.training.batch_tokens, "cpu")
     assert float(weft.load(run).network.decoder.temperature) == before
     without, with_it = (float(word) for word in re.findall(r"loss (\S+) without, (\S+) with", told)[0])
     assert with_it <= without

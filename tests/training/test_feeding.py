@@ -108,3 +108,11 @@ def test_sampled_tokens_follow_the_models_distribution() -> None:
     expected = model.output(features[:1]).exp()[0]
     counts = torch.bincount(said, minlength=9) / len(said)
     torch.testing.assert_close(counts.double(), expected, atol=0.015, rtol=0)
+
+
+def test_what_is_sampled_is_as_likely_as_the_model_says() -> None:
+    model = small_model("gru", "gru")
+    features = torch.randn(1, 1, model.output.projection.in_features, dtype=torch.float64).expand(5000, 1, -1)[:, 0]
+    said = OwnTokens(0.0, sampled=True).said(model, features, None, torch.zeros(5000, 1, dtype=torch.long))
+    shares = said.bincount(minlength=9) / len(said)
+    torch.testing.assert_close(shares, model.output(features[:1])[0].exp().float(), atol=0.03, rtol=0)

@@ -180,3 +180,29 @@ def test_bf16_where_the_device_has_units_for_it(
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: gpu_units)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: cpu_units)
     assert fastest(device) == expected
+
+
+def test_tags_beside_a_pretrained_encoder(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    lines = [tagged_line(draw) for _ in range(200)]
+    pretrained = ["model.encoder={kind: pretrained, folder: bert}"]
+    labels = write(tmp_path / "labels.tsv", [(source, draw.choice(["good", "bad"])) for source, _ in lines])
+    assert suggest(labels, pretrained, [].append).tags == "line"
+    words = suggest(write(tmp_path / "chunks.tsv", lines), pretrained, [].append)
+    assert (words.tags, words.vocabulary.target.kind) == (None, "word")
+
+
+@pytest.mark.parametrize("tags", ["words", "line"])
+def test_tags_that_are_asked_for(tmp_path: Path, tags: str) -> None:
+    draw = random.Random(0)
+    lines = [tagged_line(draw) for _ in range(200)]
+    pairs = lines if tags == "words" else [(source, target.split()[0]) for source, target in lines]
+    recipe = suggest(write(tmp_path / "tags.tsv", pairs), ["model.decoder.kind=tags"], [].append)
+    assert recipe.tags == tags
+
+
+def test_a_part_that_is_asked_for_has_settings_of_its_kind(tmp_path: Path) -> None:
+    path = write(tmp_path / "pairs.tsv", [(f"{word} {word}s", f"{word}a {word}b") for word in WORDS])
+    assert suggest(path, ["model.encoder.kind=identity"], [].append).model.encoder.kind == "identity"
+    with pytest.raises(WeftError, match=r"model.encoder.kind is none, so there is nothing to look at"):
+        suggest(path, ["model.encoder.kind=none"], [].append)

@@ -1,5 +1,7 @@
+import importlib.util
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -137,6 +139,15 @@ def test_lines_are_few_and_validations_all_there():
     ]
 
 
+def test_time_left_is_until_the_last_step_there_will_be():
+    clock, stream = Clock(), io.StringIO()
+    lines = Lines(100_000, stream, every=1, clock=clock)
+    for step, last in ((10, 100_000), (20, 50)):
+        clock.now = float(step)
+        lines(train(step) | {"last_step": last})
+    assert "step 20 of 50 " in stream.getvalue() and stream.getvalue().endswith("0:30 left\n")
+
+
 def test_durations():
     assert [duration(seconds) for seconds in (7, 247, 3723, 100000)] == ["0:07", "4:07", "1:02:03", "1 day 3:46"]
 
@@ -167,3 +178,17 @@ def test_tensorboard_hides_what_a_resumed_run_does_again(tmp_path):
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 1.25), (2, 1.25), (3, 0.5)]
     assert events.Scalars("dev/unit_error_rate")[0].value == 7.5
+
+
+def test_a_recipe_reads_a_log_with_a_line_that_was_cut_off(tmp_path, monkeypatch):
+    path = Path(__file__).parents[2] / "recipes/start/compare.py"
+    spec = importlib.util.spec_from_file_location("compare", path)
+    compare = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(compare)
+    monkeypatch.setattr(compare, "OUT", tmp_path)
+    (tmp_path / "lm").mkdir()
+    cut = '{"event": "train", "st\n{"event": "resume", "step": 0}\n'
+    (tmp_path / "lm/log.jsonl").write_text(
+        cut + json.dumps({"event": "validation", "step": 4, "scores": {"bleu_tokenized": 3.0}}) + "\n"
+    )
+    assert compare.curve("lm") == [(4, 3.0)]

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import weft
+from weft.data.batch import Batch
 from weft.errors import WeftError
+from weft.models.directory import read_tensors
 from weft.training.average import average
 from weft.training.start import Start
 from weft.training.train import Interrupted
@@ -205,6 +208,23 @@ def test_an_average_asked_for_later_is_made(recipe_file: Write) -> None:
     assert log.count("average of the last 2 checkpoints") == 1
 
 
+def test_without_the_average_the_run_is_its_best_checkpoint_again(
+    recipe_file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([3.0, 2.0, 2.5, 1.0])  # three validations and the average
+    monkeypatch.setattr(Validation, "deciding", lambda *_: next(scores))
+    recipe = recipe_file("rnn", average=2)
+    weft.train(recipe, say=quiet)
+    run = recipe.parent / "runs/run"
+    best = read_tensors(run / "checkpoints/00000016.safetensors")
+    averaged = read_tensors(run / "model.safetensors")
+    assert any(not torch.equal(averaged[name], tensor) for name, tensor in best.items())
+    weft.train(recipe, "training.average=0", say=quiet)
+    assert "2 (step 16)" in (run / "card.md").read_text()
+    alone = read_tensors(run / "model.safetensors")
+    assert all(torch.equal(alone[name], tensor) for name, tensor in best.items())
+
+
 def test_a_model_without_a_state_is_not_trained_over(recipe_file: Write, tmp_path: Path) -> None:
     recipe = recipe_file("rnn")
     weft.train(recipe, "training.steps=4", "validation.every=2", say=quiet)
@@ -213,6 +233,44 @@ def test_a_model_without_a_state_is_not_trained_over(recipe_file: Write, tmp_pat
     with pytest.raises(WeftError, match="no state to go on from"):
         weft.train(tmp_path / "mean", say=quiet)
     assert (tmp_path / "mean/model.safetensors").read_bytes() == before
+
+
+def test_a_finished_run_without_its_state_is_not_trained_over(recipe_file: Write) -> None:
+    recipe = recipe_file("rnn", steps=2)
+    weft.train(recipe, say=quiet)
+    run = recipe.parent / "runs/run"
+    shutil.rmtree(run / "training")
+    before = (run / "model.safetensors").read_bytes()
+    for again in (recipe, run):
+        with pytest.raises(WeftError, match="no state to go on from"):
+            weft.train(again, "training.steps=2", say=quiet)
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+def test_fewer_micro_batches_may_be_asked_for_later(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = recipe_file("rnn")
+    weft.train(recipe, "training.steps=4", "training.accumulate=4", say=quiet)
+    parts, divided = [], Batch.parts
+    monkeypatch.setattr(Batch, "parts", lambda self, count: parts.append(count) or divided(self, count))
+    weft.train(recipe, "training.steps=6", "training.accumulate=2", say=quiet)
+    assert set(parts) == {2}
+
+
+def test_copies_beside_states_and_checkpoints_are_left_alone(recipe_file: Write) -> None:
+    recipe = recipe_file("rnn", keep_last=1, keep_best=1)
+    weft.train(recipe, "name=whole", say=quiet)
+    weft.train(recipe, "name=cut", "training.steps=8", say=quiet)
+    cut = recipe.parent / "runs/cut"
+    state, checkpoint = cut / "training/state-00000008", cut / "checkpoints/00000008.safetensors"
+    copies = state.with_name("state-00000008.copy"), checkpoint.with_name("mine.safetensors")
+    shutil.copytree(state, copies[0])
+    shutil.copyfile(checkpoint, copies[1])
+    weft.train(recipe, "name=cut", "training.steps=16", say=quiet)
+    weft.train(recipe, "name=cut", say=quiet)
+    assert (copies[0] / "progress.json").is_file() and copies[1].is_file()
+    shutil.rmtree(copies[0])
+    copies[1].unlink()
+    assert tensors(cut) == tensors(recipe.parent / "runs/whole")
 
 
 def test_stopping_saves_and_says_how_to_go_on(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:

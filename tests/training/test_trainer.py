@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from weft.errors import WeftError
 from weft.models.directory import read_tensors
 from weft.models.seq2seq import Seq2Seq
 from weft.nn.ends import SoftmaxOutput
-from weft.training import validation
+from weft.training import trainer, validation
 from weft.training.checkpoint import checkpoints
 from weft.training.trainer import Trainer
 
@@ -141,6 +144,13 @@ def test_the_third_in_a_row_stops_with_the_batch(recipe_file: Write, monkeypatch
         assert pair["source"] == pair["target"][::-1]
 
 
+@pytest.mark.parametrize("model", ["rnn", "transformer"])
+def test_what_the_model_says_may_be_no_number(recipe_file: Write, model: str) -> None:
+    recipe = recipe_file(model, optimizer={"learning_rate": 1e30}, schedule={"warmup": 0})
+    with pytest.raises(WeftError, match="3 steps in a row gave loss nan"):
+        weft.train(recipe, "training.feeding={kind: free_running, choose: sample}", say=quiet)
+
+
 def test_best_and_last_checkpoints_are_kept_and_the_run_is_its_best(recipe_file: Write) -> None:
     recipe = recipe_file("lstm", steps=60, keep_last=2, keep_best=2)
     weft.train(recipe, "validation.every=5", say=quiet)
@@ -153,6 +163,24 @@ def test_best_and_last_checkpoints_are_kept_and_the_run_is_its_best(recipe_file:
     model = read_tensors(run / "model.safetensors")
     of_best = read_tensors(next(one.path for one in kept if one.step == best[0]))
     assert all(torch.equal(model[name], of_best[name]) for name in model)
+
+
+def test_the_last_step_is_known_after_one_epoch(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "REPORT_EVERY", 5)
+    recipe = recipe_file("rnn", steps=1000, epochs=3)
+    weft.train(recipe, say=quiet)
+    run = recipe.parent / "runs/run"
+    (end,) = records(run, "end")
+    said = {record["epoch"]: record["last_step"] for record in records(run, "train")}
+    assert said[0] == 1000 and said[2] == pytest.approx(end["step"], rel=0.1)
+
+
+def test_minutes_bound_the_last_step(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "REPORT_EVERY", 5)
+    recipe = recipe_file("rnn", steps=10**9, minutes=0.02)
+    weft.train(recipe, say=quiet)
+    told = records(recipe.parent / "runs/run", "train")
+    assert all(record["step"] <= record["last_step"] < 10**6 for record in told)
 
 
 def test_patience_ends_the_run(recipe_file: Write) -> None:
@@ -241,3 +269,24 @@ def test_validation_searches_plainly_whatever_the_recipes_search_is(recipe_file:
     search = "search={kind: diverse, beam: 4, groups: 2, minimum_bayes_risk: 0}"
     weft.train(recipe, search, say=quiet)
     assert records(recipe.parent / "runs/run", "validation")
+
+
+def test_a_run_outlives_its_terminal(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    recipe = recipe_file("rnn", steps=3)
+    monkeypatch.setattr(sys, "stderr", Closed())
+    weft.train(recipe)
+    run = recipe.parent / "runs/run"
+    assert [record["step"] for record in records(run, "end")] == [3] and (run / "card.md").is_file()
+
+
+def test_a_file_elsewhere_that_is_gone_is_named(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(self: Trainer) -> None:
+        Path("elsewhere.bin").read_bytes()
+
+    monkeypatch.setattr(Trainer, "validate", missing)
+    with pytest.raises(WeftError, match=r"^elsewhere.bin: No such file or directory$"):
+        weft.train(recipe_file("rnn", steps=3), say=quiet)

@@ -224,3 +224,26 @@ def test_new_pieces_begin_as_the_mean_of_what_spelt_them(words: Words, tmp_path:
     name = "exp_avg.output.projection.bias"
     assert torch.equal(moved[name][same.here], moments[name][same.there])
     assert moved[name][list(parts)].abs().sum() == 0 and moved[name].shape == (pieces.size,)
+
+
+def test_a_chain_of_tags_goes_from_piece_to_piece(words: Words, tmp_path: Path) -> None:
+    before, now = words(*"NNNVVD", name="before"), words(*"DDDNNXXXX", name="now")
+    tagging = {"model": {"decoder": {"kind": "tags", "chain": True}}, "vocabulary": {"target": {"kind": "word"}}}
+    recipe = recipe_of("rnn", **tagging)
+    old = run_of(recipe, before, before, tmp_path / "old")
+    network = Seq2Seq(recipe.model, now.size, now.size)
+    fresh = {name: tensor.detach().clone() for name, tensor in all_names(network).items()}
+    transfer = Transfer(old, network, now, now)
+    taken = transfer.put("model")
+    name = "decoder.transitions"
+    theirs, ours = all_names(old.network)[name], all_names(network)[name]
+    then = {piece: number for number, piece in enumerate(before.pieces(range(before.size)))}
+    for here, one in enumerate(now.pieces(range(now.size))):
+        for there, other in enumerate(now.pieces(range(now.size))):
+            known = one in then and other in then
+            expected = theirs[then[one], then[other]] if known else fresh[name][here, there]
+            assert ours[here, there] == expected
+    assert name in taken.whole and now.pieces(range(before.size)) != list(then)
+    moved = transfer.moments({f"exp_avg.{name}": theirs.detach()})[f"exp_avg.{name}"]
+    assert torch.equal(moved[: len(moved)], torch.where(ours == fresh[name], 0.0, ours))
+    assert all_names(network)["decoder.temperature"] == 1.0

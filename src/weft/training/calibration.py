@@ -21,12 +21,12 @@ STEPS = 14  # of the search, each of which narrows the logarithm of the range to
 PAIRS = 2000
 
 
-def calibrate(folder: Path, dev: Corpus, tokens: int) -> str:
+def calibrate(folder: Path, dev: Corpus, tokens: int, device: str) -> str:
     """Fit the temperature of a run's tags or labels, and say what it is (Guo et al. 2017, section 4.2).
 
     It changes no order of tags at a place, and is a weight of the model like others.
     """
-    model = load(folder)
+    model = load(folder, device)
     reader = model.network.decoder
     assert isinstance(reader, TagReader | LabelReader)
     rows = spread(len(dev), PAIRS)

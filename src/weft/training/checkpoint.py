@@ -25,6 +25,7 @@ from weft.models.directory import WEIGHTS, parameters, put_weights, read_tensors
 CHECKPOINTS = "checkpoints"
 SCORES = "scores.json"
 TRAINING = "training"
+STATE = "state-"
 OPTIMIZER = "optimizer.safetensors"
 RANDOM = "random.safetensors"
 PROGRESS = "progress.json"
@@ -44,7 +45,7 @@ class Progress:
     best: float | None = None
     best_step: int = 0
     waited: int = 0  # validations since the best
-    micro_batches: int = 1
+    micro_batches: int = 1  # that an update is split into for memory to suffice
     bad_steps: int = 0  # skipped in a row
     skipped: int = 0
     seconds: float = 0.0
@@ -54,7 +55,7 @@ class Progress:
 
 def save_state(run: Path, progress: Progress, network: nn.Module, moments: dict[str, Tensor]) -> None:
     """Write all that resuming needs beside the last state, then remove the last one."""
-    folder = run / TRAINING / f"state-{progress.step:08d}"
+    folder = run / TRAINING / f"{STATE}{progress.step:08d}"
     reached = json.dumps(asdict(progress), indent=1)
     if folder.exists():  # no step has been made since, so nothing else can differ
         write_text(folder / PROGRESS, reached)
@@ -70,7 +71,9 @@ def save_state(run: Path, progress: Progress, network: nn.Module, moments: dict[
 
 
 def states(run: Path) -> list[Path]:
-    return sorted((run / TRAINING).glob("state-*"))
+    """Those that a run has written, the last one last; what else lies beside them, such as a copy, is none."""
+    found = {folder: folder.name.removeprefix(STATE) for folder in (run / TRAINING).glob(f"{STATE}*")}
+    return sorted((folder for folder, step in found.items() if step.isdecimal()), key=lambda folder: int(found[folder]))
 
 
 def load_state(run: Path, network: nn.Module, trained: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
@@ -218,7 +221,7 @@ def add_checkpoint(
     scores = {str(one.step): one.score for one in known if one.step in keep}
     write_text(folder / SCORES, json.dumps(scores, indent=1))
     for file in folder.glob("*.safetensors"):
-        if str(int(file.stem)) not in scores:
+        if file.stem.isdecimal() and str(int(file.stem)) not in scores:  # any other is not the run's
             file.unlink()
 
 

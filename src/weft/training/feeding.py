@@ -100,7 +100,9 @@ class OwnTokens:
     def said(self, model: Seq2Seq, features: Tensor, weights: Tensor | None, source: Tensor) -> Tensor:
         """features (N,D) -> tokens (N,)."""
         log_probs = model.output(features, weights, source)
-        said: Tensor = log_probs.exp().multinomial(1).squeeze(1) if self.sampled else log_probs.argmax(-1)
+        if self.sampled:  # as torch.multinomial draws, which would end the run where a probability is no number
+            log_probs = log_probs.exp() / torch.empty_like(log_probs).exponential_()
+        said: Tensor = log_probs.argmax(-1)
         return said
 
     def mixed(self, target: Tensor, said: Tensor) -> Tensor:

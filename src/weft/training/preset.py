@@ -17,7 +17,7 @@ from weft.errors import WeftError, counted
 from weft.recipe import Recipe
 from weft.training.precision import fastest
 from weft.training.preset_series import date_column, suggest_series
-from weft.training.shape import Shape, of_tags, shape_of
+from weft.training.shape import Pair, Shape, of_tags, shape_of
 
 SAMPLE = 100_000  # pairs that are looked at
 WARMING = 4  # at most one in so many steps
@@ -84,13 +84,11 @@ def suggest(what: str, overrides: Sequence[str], say: Callable[[str], None]) -> 
         kind = kind_asked(asked, end)
         if kind == "pretrained" and end == "encoder":
             leave_the_source(settings, backward=data.direction == "backward")
-        if kind in ("rnn", "conv", "windows"):
+        if kind not in (None, "transformer", "pretrained"):
             settings["model"][end] = like_the_transformer(kind, settings["model"], end)
         if kind == "rnn":
             settings["model"]["embedding"]["dropout"] = settings["model"][end]["dropout"]
-    shape: Shape = "labels" if kind_asked(asked, "decoder") == "labels" else "text"
-    if kind_asked(asked, "decoder") is None:
-        shape = shape_of(pairs)
+    shape = shape_asked(asked, pairs)
     if shape != "text":
         settings = of_tags(settings, shape, pairs, kind_asked(asked, "encoder") is not None)
     elif all(settings["model"][end].get("kind") == "transformer" for end in ENDS):
@@ -155,6 +153,18 @@ def kind_asked(asked: dict[str, Any], end: str) -> str | None:
     return kind
 
 
+def shape_asked(asked: dict[str, Any], pairs: Sequence[Pair]) -> Shape:
+    """What the decoder that is asked for says; where none is, what the pairs are like and the encoder can do."""
+    decoder = kind_asked(asked, "decoder")
+    if decoder == "labels":
+        return "labels"
+    if decoder == "tags":
+        return "line" if all(len(target.split()) == 1 for _, target in pairs) else "words"
+    found = shape_of(pairs) if decoder is None else "text"
+    by_words = kind_asked(asked, "encoder") != "pretrained"  # whose pieces are not told apart by words
+    return found if by_words or found != "words" else "text"
+
+
 def setting(asked: dict[str, Any], *keys: str) -> Any:
     """What is asked for below these keys, as it was given; None where nothing is."""
     found: Any = asked
@@ -164,8 +174,8 @@ def setting(asked: dict[str, Any], *keys: str) -> Any:
 
 
 def like_the_transformer(kind: str, model: dict[str, Any], end: str) -> dict[str, Any]:
-    """A recurrent or convolutional encoder or decoder of the size that the Transformer would have had."""
-    if kind == "windows":
+    """Another encoder or decoder; a recurrent or convolutional one is of the size that the Transformer would have."""
+    if kind not in ("rnn", "conv"):
         return {"kind": kind}
     settings = {"kind": kind, "width": model["width"], "dropout": model[end]["dropout"]}
     return settings | {"layers": model[end]["layers"]} if kind == "conv" else settings

@@ -4,7 +4,8 @@ A record is a dict with an "event"; every listener is given every record. The ev
 
 start       time (ISO 8601), message where there is one
 resume      what was recorded of later steps no longer holds
-train       epoch, loss (nats per target token), learning_rate, tokens_per_second, gradient_norm, seconds
+train       epoch, last_step (where it ends at the latest, as far as is known), loss (nats per target token),
+            learning_rate, tokens_per_second, gradient_norm, seconds
 validation  loss, scores {metric: value}, best (whether it is, so far), samples [{source, target, output}]
 skip        reason
 note        message; has no step
@@ -19,6 +20,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
@@ -43,10 +45,29 @@ class Listener(Protocol):
 def listeners(run_folder: Path, total_steps: int) -> list[Listener]:
     """The log of the run, what is shown on standard error, and TensorBoard's files where it is installed."""
     shown: Listener = Display(total_steps) if sys.stderr.isatty() else Lines(total_steps)
-    heard: list[Listener] = [Log(run_folder / "log.jsonl"), shown]
+    heard: list[Listener] = [Log(run_folder / "log.jsonl"), WhileSeen(shown)]
     if find_spec("tensorboard"):
         heard.append(TensorBoard(run_folder / "tensorboard"))
     return heard
+
+
+class WhileSeen:
+    """Another listener for as long as there is something that it writes to: a run outlives its terminal or its pipe."""
+
+    def __init__(self, shown: Listener) -> None:
+        self.shown = shown
+        self.seen = True
+
+    def __call__(self, record: Record) -> None:
+        try:
+            if self.seen:
+                self.shown(record)
+        except OSError:
+            self.seen = False
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self.shown.close()
 
 
 class Log:
@@ -94,6 +115,7 @@ class Pace:
             self.recent = ()
         if record["event"] in {"start", "resume", "train"}:
             self.recent = (*self.recent, (self.clock(), record["step"]))[-RECENT:]
+            self.total_steps = record.get("last_step", self.total_steps)
 
     def left(self) -> str:
         """`1:02:03 left`, or nothing while there is too little to reckon from."""

@@ -51,7 +51,8 @@ def check_place(folder: Path) -> None:
         return
     if not folder.is_dir() or any(not file.name.startswith(".") for file in folder.iterdir()) != is_run(folder):
         raise WeftError(f"{folder} is in the way: it is there, but not a run; choose another with name=... or out=...")
-    if (folder / directory.WEIGHTS).exists() and not (folder / LOCK).exists():
+    done = (folder / directory.CARD).exists() or not (folder / LOCK).exists()
+    if done and (folder / directory.WEIGHTS).exists():
         raise WeftError(f"{folder} holds a model, but no state to go on from; start another run with name=...")
 
 
@@ -90,7 +91,7 @@ def flat(settings: dict[str, object], prefix: str = "") -> dict[str, object]:
 def writing(folder: Path) -> Iterator[Callable[[], None]]:
     """Make the folder of a run, and give what takes back all that came into being since.
 
-    Raises WeftError, with the folder's name, where the disk is full or it cannot be written.
+    Raises WeftError where the disk is full, where it cannot be written, or where a file elsewhere cannot be read.
     """
 
     def take_back() -> None:
@@ -107,6 +108,8 @@ def writing(folder: Path) -> Iterator[Callable[[], None]]:
         folder.mkdir(parents=True, exist_ok=True)
         yield take_back
     except OSError as error:
+        if error.filename and not Path(error.filename).absolute().is_relative_to(folder.absolute()):
+            raise WeftError(f"{error.filename}: {error.strerror or error}") from None
         raise WeftError(f"{folder}: cannot be written: {error.strerror or error}") from None
 
 

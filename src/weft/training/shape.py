@@ -60,7 +60,7 @@ def of_tags(
     tags = {unit for _, target in pairs for unit in target.split()}
     spans = any(tag.startswith("B-") for tag in tags) and all(tag[:2] in ("B-", "I-", "O") for tag in tags)
     width = min(256, settings["model"]["width"])
-    vocabulary = settings["vocabulary"]
+    source = {"source": settings["vocabulary"]["source"]} if "source" in settings["vocabulary"] else {}
     metrics = METRICS[shape]
     if shape == "words" and spans:
         metrics = ["span_f1", *metrics]
@@ -70,7 +70,7 @@ def of_tags(
         decoder = {"kind": "labels", "dropout": 0.4}
     target = {"kind": "word", "size": max(8, len(tags) + 4)}
     return settings | {
-        "vocabulary": {"shared": False, "source": vocabulary["source"], "target": target},
+        "vocabulary": {"shared": False, **source, "target": target},
         "model": {
             "width": width,
             "embedding": {"dropout": 0.3},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -59,9 +59,14 @@ def train(what: str | Path, *overrides: str, say: Callable[[str], None] | None =
     `overrides` are dotted settings such as "training.steps=5000". A run that exists goes on from where it stopped;
     one that was made with other settings is left alone, with a WeftError that names them.
     """
-    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     with together() as processes:
-        return trained(processes, what, overrides, say if processes.first else silent)
+        return trained(processes, what, overrides, (say or told) if processes.first else silent)
+
+
+def told(line: str) -> None:
+    """Say it on standard error, unless that is gone: a run outlives its terminal or its pipe."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def trained(
@@ -127,7 +132,7 @@ def trained(
             raise Interrupted(f"{trainer.stopped}; saved at step {step}. Go on with: weft train {folder}")
         progress, outcome = trainer.progress, ending
         if recipe.tags and isinstance(data, Prepared):
-            fit = partial(calibrate, folder, data.dev, settings.batch_tokens)
+            fit = partial(calibrate, folder, data.dev, settings.batch_tokens, str(place))
             say(processes.from_first("fitting a temperature", fit))
         processes.from_first("writing the card", lambda: card.write(folder, recipe, progress, outcome, data.counts))
     pixels = recipe.model.decoder.kind == "pixels"

@@ -65,7 +65,7 @@ class Trainer:
         self.order = self.examples.order
         self.learning_rate = LearningRate(self.settings)
         self.optimizer = make_optimizer(recipe, parallel.trained)
-        self.progress = Progress(micro_batches=self.settings.accumulate, data=data.fingerprint)
+        self.progress = Progress(data=data.fingerprint)
         self.stop_wanted = ""
         self.stopped = ""  # why all processes do stop
 
@@ -87,7 +87,6 @@ class Trainer:
             self.processes.from_first("trial of a validation", self.validation.try_out)
         else:
             self.progress = resumed
-            self.progress.micro_batches = max(resumed.micro_batches, self.settings.accumulate)
             self.learning_rate.resume(resumed.plateau)
             self.tell("resume", step=resumed.step)
 
@@ -110,6 +109,8 @@ class Trainer:
         step, count = self.progress.step, self.settings.average
         if before is not None and (before.step, before.average) == (step, count):
             return before
+        if self.processes.first:  # an average that an earlier end has put there is not the one that is asked for now
+            checkpoint.forget_ending(self.folder, self.recipe.validation.every, self.progress.best_step)
         if step % self.recipe.validation.every or self.progress.best is None:
             self.validate()
         if self.progress.best is None:
@@ -135,7 +136,8 @@ class Trainer:
             self.update(rows, batch, tokens, report)
             progress.position += 1
             if progress.step % REPORT_EVERY == 0 and report.tokens:
-                self.tell("train", step=progress.step, epoch=progress.epoch, **report.record())
+                last_step = self.last_step(elapsed())
+                self.tell("train", step=progress.step, epoch=progress.epoch, last_step=last_step, **report.record())
                 report = Report(elapsed)
             validated = progress.step % self.recipe.validation.every == 0
             if validated:
@@ -195,6 +197,16 @@ class Trainer:
             return f"no better {validation.metric} in {counted(progress.waited, 'validation')}"
         return ""
 
+    def last_step(self, elapsed: float) -> int:
+        """The step that steps, epochs or minutes end the run at, as far as can be told; of epochs that is after one."""
+        settings, progress = self.settings, self.progress
+        last = float(settings.steps)
+        if settings.epochs is not None and progress.epoch:
+            last = min(last, settings.epochs * (progress.step - progress.position) / progress.epoch)
+        if settings.minutes is not None:
+            last = min(last, progress.step * 60 * settings.minutes / max(1e-9, elapsed))
+        return max(progress.step, round(last))
+
     def update(self, rows: Rows, batch: Batch, tokens: int, report: Report) -> None:
         """One step of the optimiser over the whole batch, or none where its gradient is no number."""
         progress = self.progress
@@ -216,7 +228,7 @@ class Trainer:
     @property
     def parts(self) -> int:
         """The micro-batches of one process."""
-        return -(-self.progress.micro_batches // self.processes.number)
+        return -(-max(self.progress.micro_batches, self.settings.accumulate) // self.processes.number)
 
     def gradient(self, rows: Rows, batch: Batch, tokens: int) -> float:
         """The mean loss of the whole batch of which this is a part; its gradient is left in the parameters."""

@@ -31,6 +31,8 @@ PIECES = {  # parameters with a row for each piece, and the side whose pieces th
     "decoder.emit.weight": "target",
     "decoder.emit.bias": "target",
 }
+CHAIN = "decoder.transitions"  # with a row and a column for each target piece
+TEMPERATURE = "decoder.temperature"  # was fitted when training was over, and is again
 MEANING = (  # settings with another value of which an equally large matrix is of another function
     "kind", "width", "cell", "residual", "reversed", "kernel", "heads", "key_value_heads", "norm", "norm_kind",
     "activation", "position", "past",
@@ -90,7 +92,12 @@ class Transfer:
                 taken.fresh += ours[:1]
                 continue
             old = theirs[before[found]]
-            if found in PIECES:
+            if found == TEMPERATURE:
+                continue
+            if found == CHAIN:
+                parameter.copy_(self.moved_chain(old, parameter))
+                taken.whole.append(found)
+            elif found in PIECES:
                 sides = PIECES[before[found]], PIECES[found]
                 fits = self.put_rows(parameter, old, self.counterparts(*sides), means=part == "model")
                 (taken.whole if fits else taken.fresh).append(found)
@@ -140,6 +147,13 @@ class Transfer:
             parameter[:, ours[what]] = old[:, theirs[what]]
         return bool(same)
 
+    def moved_chain(self, old: Tensor, new: Tensor) -> Tensor:
+        """(V,V) from (V',V'): from one piece to another, where both vocabularies have both of them."""
+        pieces = self.counterparts("target", "target")
+        moved = new.clone()
+        moved[pieces.here[:, None], pieces.here] = old[pieces.there[:, None], pieces.there].to(new)
+        return moved
+
     def moved_features(self, name: str, old: Tensor, new: Tensor) -> Tensor:
         """Rows of a factor's features by their names; those of features that the old factor does not have stay."""
         found, theirs, ours = FEATURES.fullmatch(name), self.old.source.factors, self.vocabularies["source"].factors
@@ -159,6 +173,8 @@ class Transfer:
             if kind != "step" and parameter in PIECES and parameter in network:
                 side = PIECES[parameter]
                 tensor = self.counterparts(side, side).moved(tensor, torch.zeros_like(network[parameter]))
+            elif kind != "step" and parameter == CHAIN:
+                tensor = self.moved_chain(tensor, torch.zeros_like(network[parameter]))
             elif kind != "step" and FEATURES.fullmatch(parameter) and parameter in network:
                 tensor = self.moved_features(parameter, tensor, torch.zeros_like(network[parameter]))
             moved[name] = tensor
