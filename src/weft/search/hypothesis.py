@@ -43,7 +43,7 @@ class Limits:
         return self.attention or self.coverage_penalty > 0
 
     def score(self, total: float, length: int) -> float:
-        return total / float(max(1, length) ** self.length_penalty)
+        return total * float(max(1, length)) ** -self.length_penalty  # for which no penalty is too large
 
     def best_possible(self, total: float, sentence: int) -> float:
         """What one that goes on can still reach: log-probabilities add up to less, coverage to zero at most."""
