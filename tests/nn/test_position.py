@@ -19,6 +19,12 @@ def test_is_the_papers_formula() -> None:
             assert math.isclose(table[position, 2 * i + 1], math.cos(angle), abs_tol=1e-6)
 
 
+def test_an_odd_width_ends_with_a_sine() -> None:
+    table = sinusoids(5, 7)
+    assert math.isclose(table[4, 5], math.cos(4 / 10000 ** (4 / 7)), abs_tol=1e-6)
+    assert math.isclose(table[4, 6], math.sin(4 / 10000 ** (6 / 7)), abs_tol=1e-6)
+
+
 def test_no_length_is_too_long() -> None:
     position = Sinusoidal(4)
     x = torch.zeros(1, 2000, 4)

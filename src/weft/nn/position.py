@@ -20,7 +20,7 @@ def sinusoids(length: int, width: int) -> Tensor:
     rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(10000.0) / width))
     table = torch.empty(length, width, dtype=torch.float64)
     table[:, 0::2] = torch.sin(position * rate)
-    table[:, 1::2] = torch.cos(position * rate)
+    table[:, 1::2] = torch.cos(position * rate[: width // 2])
     return table.float()
 
 
