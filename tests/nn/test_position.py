@@ -33,6 +33,16 @@ def test_no_length_is_too_long() -> None:
     torch.testing.assert_close(position(x[:, :5], start=1990)[0], whole[0, 1990:1995])
 
 
+def test_a_table_that_another_thread_replaces_is_not_missed() -> None:
+    class Replaced(Sinusoidal):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if name == "table" and isinstance(value, torch.Tensor):
+                super().__setattr__(name, value[:600])
+
+    torch.testing.assert_close(Replaced(4).rows(1000, 1100), sinusoids(1100, 4)[1000:])
+
+
 @pytest.mark.parametrize("position", [Sinusoidal(4), Rotary(4)])
 def test_what_a_search_made_longer_is_trained_with(position: torch.nn.Module) -> None:
     with torch.inference_mode():

@@ -37,10 +37,11 @@ class Sinusoidal(nn.Module):
 
     def rows(self, start: int, end: int) -> Tensor:
         """What is added at positions start to end, (end - start, D)."""
-        if end > self.table.size(0):
+        table = self.table  # which another thread may make longer too, to another length
+        if end > len(table):
             with torch.inference_mode(False):  # for what a search makes longer, training goes on with
-                self.table = (sinusoids(2 * end, self.width) * self.scale).to(self.table)
-        return self.table[start:end]
+                self.table = table = (sinusoids(2 * end, self.width) * self.scale).to(table)
+        return table[start:end]
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """x (B,T,D) -> (B,T,D)."""
