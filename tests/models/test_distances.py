@@ -9,6 +9,7 @@ import torch
 
 from weft.models.distances import Distances
 from weft.nn.multi_head import RelativeSelfAttention
+from weft.nn.position import Relative
 
 B, D, H, d = 2, 12, 4, 3
 lengths = pytest.mark.parametrize("length", [1, 2, 7, 40])
@@ -64,3 +65,11 @@ def test_the_newest_position(length: int, distance: int, groups: int, mixed: boo
     weights = torch.softmax(relative.step_energy(newest, keys.transpose(1, 2), by_place), -1)
     read = relative.step_read(weights, values, by_place).view(B, D)
     torch.testing.assert_close(read, expected[:, -1], atol=1e-10, rtol=0)
+
+
+def test_a_farthest_distance_that_no_output_reaches_takes_no_room() -> None:
+    distances = Distances(Relative(200_000, 1))
+    for position in (0, 3, 70):
+        when = torch.arange(position + 1)[None]
+        assert torch.equal(distances.of_places(when, position)[0], torch.eye(position + 1))
+    assert len(distances.one) < 200

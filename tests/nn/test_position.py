@@ -19,12 +19,28 @@ def test_is_the_papers_formula() -> None:
             assert math.isclose(table[position, 2 * i + 1], math.cos(angle), abs_tol=1e-6)
 
 
+def test_an_odd_width_ends_with_a_sine() -> None:
+    table = sinusoids(5, 7)
+    assert math.isclose(table[4, 5], math.cos(4 / 10000 ** (4 / 7)), abs_tol=1e-6)
+    assert math.isclose(table[4, 6], math.sin(4 / 10000 ** (6 / 7)), abs_tol=1e-6)
+
+
 def test_no_length_is_too_long() -> None:
     position = Sinusoidal(4)
     x = torch.zeros(1, 2000, 4)
     whole = position(x)
     torch.testing.assert_close(whole[0], sinusoids(2000, 4))
     torch.testing.assert_close(position(x[:, :5], start=1990)[0], whole[0, 1990:1995])
+
+
+def test_a_table_that_another_thread_replaces_is_not_missed() -> None:
+    class Replaced(Sinusoidal):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if name == "table" and isinstance(value, torch.Tensor):
+                super().__setattr__(name, value[:600])
+
+    torch.testing.assert_close(Replaced(4).rows(1000, 1100), sinusoids(1100, 4)[1000:])
 
 
 @pytest.mark.parametrize("position", [Sinusoidal(4), Rotary(4)])

@@ -97,6 +97,18 @@ def test_any_beam_holds_what_it_must(asked: tuple[list[list[int]], ...], width: 
         assert all(holds(h.tokens, phrase) for h in outputs for phrase in one)
 
 
+@settings(max_examples=25, deadline=None)
+@given(width=st.integers(1, 6), room=st.integers(0, 2), seed=st.integers(0, 100))
+def test_a_phrase_that_is_shorter_at_the_start_is_held_after_another_start(width: int, room: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    model, phrase = small_model("gru", "gru"), Phrase([4, 5, 6], [BEGIN, 7])
+    cap = 4 + room
+    chooser = Constrained(width, [[phrase]], BEGIN, END, [cap], CPU)
+    rules = [Prefixed([[8]], [Never(NO_OUTPUT)], CPU)]
+    (found,) = search(model, random_ids([3], 11), chooser, Limits(BEGIN, END, [cap], n_best=width), rules)
+    assert all(satisfies(h.tokens, [phrase]) for h in found)
+
+
 @settings(max_examples=30, deadline=None)
 @given(asked=phrases, width=st.integers(1, 5), live=st.integers(1, 5), vocabulary=st.integers(9, 12))
 def test_no_extension_is_a_candidate_twice(asked: list[list[int]], width: int, live: int, vocabulary: int) -> None:

@@ -75,6 +75,12 @@ def test_scores_add_up() -> None:
         assert len(h.token_scores) == len(h.tokens) + (h.finish_reason == "end")
 
 
+def test_no_length_penalty_is_too_large() -> None:
+    model = small_model("gru", "pre")
+    for h in search(model, random_ids([5], 11), Beam(3), Limits(BEGIN, END, [20], 1e6, n_best=3))[0]:
+        assert h.score == (0.0 if len(h.tokens) > 1 else sum(h.token_scores))
+
+
 def test_the_cap_is_said() -> None:
     model = small_model("gru", "gru")
     with torch.no_grad():

@@ -236,7 +236,10 @@ class ConvolutionalDecoder(Decoder[ConvolutionalFixed, ConvolutionalState]):
 
 
 def scale_gradient(memory: Tensor, factor: float) -> Tensor:
-    """The same (B,S,M), whose gradient is multiplied by a factor: several attentions weigh as one (section 3.4)."""
+    """The same (B,S,M), whose gradient is multiplied by a factor: several attentions weigh as one (section 3.4).
+
+    The paper excludes the source's embeddings from that; here it is all of what attention reads.
+    """
     same = memory.view_as(memory)
     if same.requires_grad:
         same.register_hook(lambda gradient: gradient * factor)

@@ -42,12 +42,14 @@ class Distances:
     def __init__(self, relative: Relative) -> None:
         self.farthest = relative.distance
         self.keys, self.values = Table(relative.keys), Table(relative.values)
-        self.one = torch.eye(self.farthest + 1, dtype=relative.keys.dtype)
+        self.one = torch.eye(min(LEAST, self.farthest + 1), dtype=relative.keys.dtype)  # as far as outputs reach
 
     def of_places(self, when: Tensor, position: int) -> Tensor:
         """when (B,U), positions no later than `position` -> (B,U,T), 1 at the distance from it, the farthest first."""
-        count = min(position, self.farthest) + 1
-        return torch.embedding(self.one[-count:, -count:], (when - (position + 1 - count)).clamp_min_(0))
+        count, one = min(position, self.farthest) + 1, self.one
+        if count > len(one):
+            one = self.one = torch.eye(min(2 * count, self.farthest + 1), dtype=one.dtype)
+        return torch.embedding(one[-count:, -count:], (when - (position + 1 - count)).clamp_min_(0))
 
     def step_energy(self, queries: Tensor, keys: Tensor, distances: Tensor | None) -> Tensor:
         """q (k_u + a^K_u) of the newest position: queries (B*G,Kr,d), keys (B*G,d,U) -> (B*G,Kr,U).

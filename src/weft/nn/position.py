@@ -20,7 +20,7 @@ def sinusoids(length: int, width: int) -> Tensor:
     rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(10000.0) / width))
     table = torch.empty(length, width, dtype=torch.float64)
     table[:, 0::2] = torch.sin(position * rate)
-    table[:, 1::2] = torch.cos(position * rate)
+    table[:, 1::2] = torch.cos(position * rate[: width // 2])
     return table.float()
 
 
@@ -37,10 +37,11 @@ class Sinusoidal(nn.Module):
 
     def rows(self, start: int, end: int) -> Tensor:
         """What is added at positions start to end, (end - start, D)."""
-        if end > self.table.size(0):
+        table = self.table  # which another thread may make longer too, to another length
+        if end > len(table):
             with torch.inference_mode(False):  # for what a search makes longer, training goes on with
-                self.table = (sinusoids(2 * end, self.width) * self.scale).to(self.table)
-        return self.table[start:end]
+                self.table = table = (sinusoids(2 * end, self.width) * self.scale).to(table)
+        return table[start:end]
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """x (B,T,D) -> (B,T,D)."""

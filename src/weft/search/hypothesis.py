@@ -5,6 +5,7 @@ N live hypotheses, t tokens so far, T in all, S source length.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -43,7 +44,7 @@ class Limits:
         return self.attention or self.coverage_penalty > 0
 
     def score(self, total: float, length: int) -> float:
-        return total / float(max(1, length) ** self.length_penalty)
+        return total * math.pow(max(1, length), -self.length_penalty)  # no penalty is too large for that
 
     def best_possible(self, total: float, sentence: int) -> float:
         """What one that goes on can still reach: log-probabilities add up to less, coverage to zero at most."""

@@ -66,8 +66,9 @@ class Automata:
         What is said of a phrase counts for one phrase only, so that there is always a token that leaves less to say.
         """
         lengths = self.lengths[sentences][:, None, :, None]  # (L,1,F,1)
-        forms: Tensor = lengths - states
-        missing = forms.view(*forms.shape[:2], -1, 2, forms.size(3)).amin(3)  # (L,W,P,Q+1)
+        inside, start = (lengths - states).unflatten(2, (-1, 2)).unbind(3)  # (L,W,P,Q+1)
+        begun = states[:, :, 1::2] > 0  # or the output no longer begins as this form does, and never will
+        missing = torch.where(begun, inside.minimum(start), inside)
         whole = lengths[:, :, ::2] * (missing > 0)  # of phrases that are not complete
         return whole.sum(2) - (whole - missing).amax(2)
 
