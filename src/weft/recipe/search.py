@@ -40,8 +40,10 @@ class Search(Section):
     repetition_penalty: float = Field(
         1.0, ge=1.0, description="tokens said before become less probable (Keskar et al. 2019)"
     )
-    max_ratio: float = Field(2.0, gt=0.0, description="output length is capped at ratio * source length + extra")
-    max_extra: int = Field(20, ge=0)
+    max_ratio: float = Field(
+        2.0, gt=0.0, le=1000.0, description="output length is capped at ratio * source length + extra"
+    )
+    max_extra: int = Field(20, ge=0, le=100_000)
     min_length: int = Field(0, ge=0)
     output_length: Literal["free", "source"] = Field(
         "free", description="source: as many tokens out as in (words or characters); tags are so by themselves"
