@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+DEVICES = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))  # and not /dev/shm, whose files are files
+
 
 def unfinished(path: Path) -> Path:
     """A name beside `path` that nobody else has, on whatever machine or in whatever container they are."""
@@ -37,7 +39,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 def passes_on(path: Path) -> bool:
     """Whether what is written there goes on to somewhere else, as with `/dev/stdout` and named pipes."""
-    return path.exists() and (not path.is_file() or Path("/dev") in path.parents)
+    return path.exists() and (path.absolute().parent in DEVICES or not (path.is_file() or path.is_dir()))
 
 
 def write_text(path: Path, text: str) -> None:
