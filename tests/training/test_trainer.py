@@ -203,6 +203,10 @@ def test_averaging_is_the_mean_of_the_checkpoints(recipe_file: Write, tmp_path: 
     for name, tensor in mean.items():
         torch.testing.assert_close(tensor, torch.stack([part[name] for part in parts]).mean(0))
     assert weft.load(tmp_path / "mean").predict(["a b"])[0].finish_reason in ("end", "length")
+    own, card = ((folder / "card.md").read_text() for folder in (run, tmp_path / "mean"))
+    assert "- best loss on the development set: " in own and "best loss" not in card
+    assert "- the average of the last 3 checkpoints of run, not scored yet" in card
+    assert "weft predict run < lines.txt" in own and "weft predict mean < lines.txt" in card
     with pytest.raises(WeftError, match="is there already"):
         average(run, "last", 3, tmp_path / "mean")
     with pytest.raises(WeftError, match="keeps the 5 best checkpoints, not 9"):

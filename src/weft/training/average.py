@@ -7,7 +7,7 @@ from pathlib import Path
 
 import weft.recipe
 from weft.errors import WeftError, counted
-from weft.files import new_folder
+from weft.files import new_folder, write_text
 from weft.metrics.score import higher_is_better
 from weft.models.directory import (
     CARD,
@@ -21,6 +21,7 @@ from weft.models.directory import (
     models_in,
     save_tensors,
 )
+from weft.training import card
 from weft.training.checkpoint import Checkpoint, best, checkpoints
 from weft.training.checkpoint import average as mean
 from weft.training.run import is_run
@@ -45,9 +46,12 @@ def average(run: Path, kind: str, count: int, out: Path) -> list[Checkpoint]:
         )
     chosen = kept[-count:] if kind == "last" else best(kept, count, higher_is_better(recipe.validation.metric))
     with new_folder(out) as beside:
-        for name in (RECIPE, SOURCE, SOURCE_FACTORS, TARGET, SCALER, CARD):
+        for name in (RECIPE, SOURCE, SOURCE_FACTORS, TARGET, SCALER):
             if (run / name).is_file():
                 shutil.copyfile(run / name, beside / name)
+        if (run / CARD).is_file():
+            what = f"the average of the {kind} {counted(count, 'checkpoint')} of {run.name}"
+            write_text(beside / CARD, card.of_average(run, out.name, what))
         if (run / ENCODER).is_dir():
             shutil.copytree(run / ENCODER, beside / ENCODER)
         save_tensors(mean(chosen), beside / WEIGHTS)

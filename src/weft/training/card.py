@@ -11,6 +11,8 @@ from weft.models.directory import CARD
 from weft.recipe import Recipe
 from weft.training.checkpoint import Ending, Progress
 
+BEST = "- best "  # what the line of the score begins with
+
 
 class Counted(Protocol):
     def report(self) -> list[str]:
@@ -28,7 +30,7 @@ def write(folder: Path, recipe: Recipe, progress: Progress, ending: Ending, coun
         f"Trained with weft for {counted(progress.step, 'step')} "
         f"in {progress.seconds / 60:.1f} minutes.",
         "",
-        f"- best {recipe.validation.metric} on the development set: {ending.outcome}",
+        f"{BEST}{recipe.validation.metric} on the development set: {ending.outcome}",
         *(f"- {line}" for line in counts.report()),
         "",
         "Every setting is in `recipe.yaml`.",
@@ -38,3 +40,10 @@ def write(folder: Path, recipe: Recipe, progress: Progress, ending: Ending, coun
         "```",
     ]
     write_text(folder / CARD, "\n".join(lines) + "\n")
+
+
+def of_average(run: Path, out: str, what: str) -> str:
+    """The card of a run as that of an average of its checkpoints: the score is that of another model."""
+    lines = (run / CARD).read_text("utf-8").splitlines()
+    said = [f"- {what}, not scored yet" if line.startswith(BEST) else line for line in lines]
+    return "\n".join(line.replace(f"weft predict {run.name} ", f"weft predict {out} ") for line in said) + "\n"
