@@ -7,6 +7,7 @@ import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,18 +24,23 @@ from weft.models.seq2seq import Seq2Seq
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.timeout(200)
-def test_a_tiny_run_of_weft_alone_writes_what_it_measured(tmp_path: Path) -> None:
-    options = "--quick --only training,decoding --models transformer --engines weft --threads 1 --rounds 2 --steps 1"
+def measured(module: str, options: str, out: Path, results: str) -> Any:
+    """What a benchmark, run as a command, wrote into `out`."""
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bench", *options.split(), "--out", str(tmp_path)],
+        [sys.executable, "-m", f"benchmarks.{module}", *options.split(), "--out", str(out)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=190,
     )
     assert result.returncode == 0, result.stderr
-    found = json.loads((tmp_path / "results.json").read_text("utf-8"))
+    return json.loads((out / results).read_text("utf-8"))
+
+
+@pytest.mark.timeout(200)
+def test_a_tiny_run_of_weft_alone_writes_what_it_measured(tmp_path: Path) -> None:
+    options = "--quick --only training,decoding --models transformer --engines weft --threads 1 --rounds 2 --steps 1"
+    found = measured("bench", options, tmp_path, "results.json")
     assert found["failed"] == {}
     trained = found["training"]["transformer"]
     assert set(trained) == {"weft float32", "weft bf16_products", "weft bf16"}
@@ -47,16 +53,10 @@ def test_a_tiny_run_of_weft_alone_writes_what_it_measured(tmp_path: Path) -> Non
     assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.timeout(200)
 def test_the_benchmark_of_gpus_runs_on_any_device(tmp_path: Path) -> None:
     options = "--quick --device cpu --rounds 1 --steps 1"
-    result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.gpu", *options.split(), "--out", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    found = json.loads((tmp_path / "gpu.json").read_text("utf-8"))
+    found = measured("gpu", options, tmp_path, "gpu.json")
     assert 0 < found["transformer float32"]["of_products"] < 1
     assert all(found[f"gru_additive {name}"]["tokens_per_second"] > 0 for name in found["products"])
 
